@@ -1,0 +1,89 @@
+/*-------------------------------------------------------------------------
+ *
+ * predicate.h
+ *	  Text of a predicate or value expression to an executable expression.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LIFECYCLE_PREDICATE_H
+#define LIFECYCLE_PREDICATE_H
+
+#include "nodes/pg_list.h"
+#include "nodes/primnodes.h"
+#include "utils/timestamp.h"
+
+/* What a text may refer to. */
+typedef struct PredicateScope
+{
+	Oid			contacts;		/* its columns stand bare, or as contact.x */
+	Oid			companies;		/* as company.x; InvalidOid if there is none */
+	Oid			events;			/* rows that atoms look at; may be InvalidOid */
+	Oid			deals;			/* as deal.x, if deal_row */
+	bool		event_row;		/* event.x may be used: text belongs to a rule
+								 * that an event sets off */
+	bool		deal_row;		/* deal.x may be used, likewise; never both */
+	const char *page_view_event;	/* the event that visited() looks for */
+	const char *page_view_path; /* the path, as an expression over events */
+	const char *time_zone;		/* literals are read in this zone */
+} PredicateScope;
+
+typedef enum AtomKind
+{
+	ATOM_DID,					/* at least `times` such events: boolean */
+	ATOM_COUNT,					/* event_count, where no comparison with a
+								 * constant made it an ATOM_DID: bigint */
+	ATOM_SUM,					/* event_sum, of the value cast to numeric */
+	ATOM_MIN,					/* event_min: the value's type */
+	ATOM_MAX,
+	ATOM_AVG,					/* numeric */
+	ATOM_DISTINCT,				/* event_distinct: bigint */
+	ATOM_FIRST,					/* event_first: timestamptz */
+	ATOM_LAST,					/* event_last: timestamptz */
+	ATOM_LATEST,				/* event_latest: the value's type */
+	ATOM_IN_SEGMENT				/* in_segment: boolean */
+} AtomKind;
+
+/* A part of a predicate that is not a column: one distinct Param. */
+typedef struct AtomSpec
+{
+	AtomKind	kind;
+	char	   *event;			/* the event's name; NULL for in_segment */
+	char	   *segment;		/* for in_segment */
+	Expr	   *filter;			/* boolean over an event row (Vars of varno 1,
+								 * attribute numbers of scope->events), planned
+								 * by expression_planner, or NULL */
+	Expr	   *value;			/* likewise, for the kinds that have a value */
+	int64		times;			/* for ATOM_DID: 1 and more */
+	Interval   *within;			/* window (clock - within, clock], or NULL */
+	Oid			type;			/* the Param's type */
+	int32		typmod;
+	Oid			collation;
+	char	   *definition;		/* canonical text: parses to this very atom, and
+								 * equal atoms have equal definitions */
+	char	   *filter_sql;		/* filter and value deparsed, with columns */
+	char	   *value_sql;		/* qualified by the alias e; NULL if none */
+} AtomSpec;
+
+/* A compiled text.  Everything lives in the caller's memory context. */
+typedef struct Predicate
+{
+	Expr	   *expr;			/* planned by expression_planner.  Vars: contact
+								 * varno 1, company OUTER_VAR, event or deal
+								 * INNER_VAR; Param (PARAM_EXTERN) number i is
+								 * the i-th of atoms, counted from 1 */
+	Oid			type;
+	List	   *atoms;			/* of AtomSpec *, in order of first use */
+	Bitmapset  *contact_columns;	/* attribute numbers used, no offset (never
+									 * system columns) */
+	Bitmapset  *company_columns;
+} Predicate;
+
+extern Predicate *predicate_compile(const PredicateScope *scope,
+									const char *text, bool must_be_boolean);
+extern AtomSpec *predicate_compile_atom(const PredicateScope *scope,
+										const char *definition);
+
+/* Nearest of the given names to a misspelt one, or NULL if none is near. */
+extern const char *nearest_name(const char *wrong, List *names);
+
+#endif							/* LIFECYCLE_PREDICATE_H */
