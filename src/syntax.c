@@ -1,0 +1,759 @@
+/*-------------------------------------------------------------------------
+ *
+ * syntax.c
+ *	  What may stand in a predicate, and what its functions turn into.
+ *
+ * The raw parse tree of a text is walked once, against a whitelist of node
+ * types.  Calls of the vocabulary are taken out: a ParamRef is put in their
+ * place, and its number says which AtomUse it stands for.  at_least and
+ * comparisons of event_count with a constant become plain SQL over those:
+ * "at least n" is what the engine can keep without counting on for ever.
+ *
+ * Types, columns and ordinary functions are left to the analysis that
+ * follows (predicate.c).
+ *
+ * Trees are changed in place, in the memory context that is current.  No
+ * lock is taken.  Refused constructs raise an error with their position.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <ctype.h>
+
+#include "catalog/namespace.h"
+#include "common/int.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parse_type.h"
+#include "parser/parser.h"
+#include "utils/builtins.h"
+
+#include "syntax.h"
+
+/* An operator, and what it is with its sides exchanged. */
+typedef struct Comparison
+{
+	const char *name;
+	const char *exchanged;
+} Comparison;
+
+static const Comparison comparisons[] = {
+	{"=", "="}, {"<>", "<>"}, {"<", ">"}, {"<=", ">="}, {">", "<"}, {">=", "<="}
+};
+
+static void rewrite_list(Syntax *syntax, List *list);
+static void refuse_node(Syntax *syntax, Node *node) pg_attribute_noreturn();
+static void check_column(Syntax *syntax, ColumnRef *column);
+static void note_literal(Syntax *syntax, A_Const *constant);
+static Node *rewrite_call(Syntax *syntax, FuncCall *call);
+static void check_call(Syntax *syntax, FuncCall *call,
+					   const VocabularyWord *word);
+static void check_function_name(Syntax *syntax, FuncCall *call);
+static Node *rewrite_at_least(Syntax *syntax, FuncCall *call);
+static Node *rewrite_comparison(Syntax *syntax, A_Expr *expr);
+static Node *rewrite_between(Syntax *syntax, A_Expr *expr);
+static Node *compare_count(Syntax *syntax, Node *count, const char *operator,
+						   int64 number, int location);
+static Node *count_reaches(Syntax *syntax, VocabularyCall *call, int64 number,
+						   bool beyond);
+static bool is_count(Node *node);
+static VocabularyCall *read_call(Syntax *syntax, FuncCall *call);
+static Node *use_atom(Syntax *syntax, VocabularyCall *call, AtomKind kind,
+					  int64 times);
+static Node *negation(Node *node, int location);
+static Node *integer_node(int value);
+static Node *boolean_node(bool value);
+
+/*
+ * The raw tree of the one expression that the text must be.
+ */
+Node *
+syntax_parse(ParseState *pstate)
+{
+	List	   *parsed = raw_parser(pstate->p_sourcetext,
+									RAW_PARSE_PLPGSQL_EXPR);
+	SelectStmt *select;
+	ResTarget  *target;
+	Node	   *extra = NULL;
+	bool		clauses;
+
+	select = castNode(SelectStmt, linitial_node(RawStmt, parsed)->stmt);
+	clauses = select->distinctClause || select->fromClause ||
+		select->whereClause || select->groupClause || select->havingClause ||
+		select->windowClause || select->sortClause || select->limitOffset ||
+		select->limitCount || select->lockingClause;
+
+	if (select->targetList == NIL && !clauses)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("predicate is empty"),
+				 errhint("Write a condition, such as did('Signed Up').")));
+
+	target = select->targetList ?
+		linitial_node(ResTarget, select->targetList) : NULL;
+	if (!clauses && list_length(select->targetList) == 1 &&
+		target->name == NULL && target->indirection == NIL)
+		return target->val;
+
+	/* point at the first thing too many that has a location */
+	if (list_length(select->targetList) > 1)
+		extra = (Node *) lsecond(select->targetList);
+	else if (select->fromClause)
+		extra = (Node *) linitial(select->fromClause);
+	else if (select->whereClause)
+		extra = select->whereClause;
+	else if (select->groupClause)
+		extra = (Node *) linitial(select->groupClause);
+	else if (select->havingClause)
+		extra = select->havingClause;
+	else if (select->sortClause)
+		extra = linitial_node(SortBy, select->sortClause)->node;
+	else if (select->limitCount)
+		extra = select->limitCount;
+	else if (target)
+		extra = (Node *) target;
+	ereport(ERROR,
+			(errcode(ERRCODE_SYNTAX_ERROR),
+			 errmsg("predicate is not a single expression"),
+			 target && target->name ?
+			 errdetail("There is no operator between the expression and \"%s\".",
+					   target->name) : 0,
+			 extra ?
+			 parser_errposition(pstate, exprLocation(extra)) : 0));
+	return NULL;				/* keep compiler quiet */
+}
+
+/*
+ * Walk a raw tree: refuse what is not on the whitelist, and replace the
+ * vocabulary's calls.  Changes the tree in place; the result takes the place
+ * of the node.
+ */
+Node *
+syntax_rewrite(Syntax *syntax, Node *node)
+{
+	if (node == NULL)
+		return NULL;
+	check_stack_depth();
+	CHECK_FOR_INTERRUPTS();
+
+#define REWRITE(field) \
+	((field) = (void *) syntax_rewrite(syntax, (Node *) (field)))
+
+	switch (nodeTag(node))
+	{
+		case T_A_Const:
+			note_literal(syntax, (A_Const *) node);
+			break;
+		case T_ColumnRef:
+			check_column(syntax, (ColumnRef *) node);
+			break;
+		case T_FuncCall:
+			return rewrite_call(syntax, (FuncCall *) node);
+		case T_A_Expr:
+			{
+				A_Expr	   *expr = (A_Expr *) node;
+				Node	   *result = rewrite_comparison(syntax, expr);
+
+				if (result)
+					return result;
+				REWRITE(expr->lexpr);
+				REWRITE(expr->rexpr);
+			}
+			break;
+		case T_List:
+			rewrite_list(syntax, (List *) node);
+			break;
+		case T_BoolExpr:
+			rewrite_list(syntax, ((BoolExpr *) node)->args);
+			break;
+		case T_TypeCast:
+			REWRITE(((TypeCast *) node)->arg);
+			break;
+		case T_NullTest:
+			REWRITE(((NullTest *) node)->arg);
+			break;
+		case T_BooleanTest:
+			REWRITE(((BooleanTest *) node)->arg);
+			break;
+		case T_CaseExpr:
+			{
+				CaseExpr   *expr = (CaseExpr *) node;
+
+				REWRITE(expr->arg);
+				rewrite_list(syntax, expr->args);
+				REWRITE(expr->defresult);
+			}
+			break;
+		case T_CaseWhen:
+			REWRITE(((CaseWhen *) node)->expr);
+			REWRITE(((CaseWhen *) node)->result);
+			break;
+		case T_CoalesceExpr:
+			rewrite_list(syntax, ((CoalesceExpr *) node)->args);
+			break;
+		case T_MinMaxExpr:
+			rewrite_list(syntax, ((MinMaxExpr *) node)->args);
+			break;
+		case T_A_ArrayExpr:
+			rewrite_list(syntax, ((A_ArrayExpr *) node)->elements);
+			break;
+		case T_RowExpr:
+			rewrite_list(syntax, ((RowExpr *) node)->args);
+			break;
+		case T_CollateClause:
+			REWRITE(((CollateClause *) node)->arg);
+			break;
+		case T_NamedArgExpr:
+			REWRITE(((NamedArgExpr *) node)->arg);
+			break;
+		case T_A_Indirection:
+			REWRITE(((A_Indirection *) node)->arg);
+			rewrite_list(syntax, ((A_Indirection *) node)->indirection);
+			break;
+		case T_A_Indices:
+			REWRITE(((A_Indices *) node)->lidx);
+			REWRITE(((A_Indices *) node)->uidx);
+			break;
+		case T_String:			/* name of a field, in an indirection */
+			break;
+		default:
+			refuse_node(syntax, node);
+	}
+#undef REWRITE
+	return node;
+}
+
+static void
+rewrite_list(Syntax *syntax, List *list)
+{
+	ListCell   *lc;
+
+	foreach(lc, list)
+		lfirst(lc) = syntax_rewrite(syntax, (Node *) lfirst(lc));
+}
+
+static const char *const clock_hint =
+"Time enters by windows: give an event function one, as in did('Signed Up', within => '7 days'). For a column, in_last(column, '7 days') is planned for a later version.";
+
+static void
+refuse_node(Syntax *syntax, Node *node)
+{
+	const char *what = "this kind of expression";
+	bool		clock = false;
+
+	if (IsA(node, SubLink))
+		what = "a subquery";
+	else if (IsA(node, ParamRef))
+		what = "a parameter";
+	else if (IsA(node, A_Star))
+		what = "*";
+	else if (IsA(node, GroupingFunc))
+		what = "GROUPING";
+	else if (IsA(node, SQLValueFunction))
+	{
+		switch (((SQLValueFunction *) node)->op)
+		{
+			case SVFOP_CURRENT_DATE:
+				what = "CURRENT_DATE";
+				clock = true;
+				break;
+			case SVFOP_CURRENT_TIME:
+			case SVFOP_CURRENT_TIME_N:
+				what = "CURRENT_TIME";
+				clock = true;
+				break;
+			case SVFOP_CURRENT_TIMESTAMP:
+			case SVFOP_CURRENT_TIMESTAMP_N:
+				what = "CURRENT_TIMESTAMP";
+				clock = true;
+				break;
+			case SVFOP_LOCALTIME:
+			case SVFOP_LOCALTIME_N:
+				what = "LOCALTIME";
+				clock = true;
+				break;
+			case SVFOP_LOCALTIMESTAMP:
+			case SVFOP_LOCALTIMESTAMP_N:
+				what = "LOCALTIMESTAMP";
+				clock = true;
+				break;
+			default:
+				what = "a function of the session, such as CURRENT_USER,";
+		}
+	}
+
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("%s cannot be used in a predicate", what),
+			 clock ? errhint("%s", clock_hint) : 0,
+			 parser_errposition(syntax->pstate, exprLocation(node))));
+}
+
+/*
+ * Check the row that a column reference names.  Whether the column exists is
+ * left to the analysis.
+ */
+static void
+check_column(Syntax *syntax, ColumnRef *column)
+{
+	const PredicateScope *scope = syntax->scope;
+	const char *row;
+	const char *nearest;
+	List	   *rows = list_make1("contact");
+
+	if (IsA(llast(column->fields), A_Star))
+	{
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("* cannot be used in a predicate"),
+				 parser_errposition(syntax->pstate, column->location)));
+	}
+	if (list_length(column->fields) == 1)
+		return;
+
+	if (syntax->inside)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("\"%s\" cannot be used inside %s",
+						NameListToString(column->fields),
+						syntax->inside->name),
+				 errhint("Only the event's own columns can be used there, without a prefix."),
+				 parser_errposition(syntax->pstate, column->location)));
+
+	row = strVal(linitial(column->fields));
+	if (OidIsValid(scope->companies))
+		rows = lappend(rows, "company");
+	if (scope->event_row)
+		rows = lappend(rows, "event");
+	if (scope->deal_row)
+		rows = lappend(rows, "deal");
+	for (int i = 0; i < list_length(rows); i++)
+	{
+		if (strcmp(row, list_nth(rows, i)) == 0)
+			return;
+	}
+
+	nearest = nearest_name(row, rows);
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 strcmp(row, "company") == 0 ?
+			 errmsg("the model has no companies table") :
+			 strcmp(row, "event") == 0 ?
+			 errmsg("event columns can be used only in rules on events") :
+			 strcmp(row, "deal") == 0 ?
+			 errmsg("deal columns can be used only in rules on deals") :
+			 errmsg("there is no row called \"%s\"", row),
+			 nearest ? errhint("Perhaps you meant \"%s\".", nearest) :
+			 strcmp(row, "event") == 0 ?
+			 errhint("Elsewhere they stand in a filter, as in did('Signed Up', filter => plan = 'pro').") :
+			 errhint("The contact's columns stand bare%s.",
+					 OidIsValid(scope->companies) ?
+					 ", the company's as company.column" : ""),
+			 parser_errposition(syntax->pstate, column->location)));
+}
+
+/*
+ * Remember a literal that would mean the day of compilation if it turned out
+ * to be a date.
+ */
+static void
+note_literal(Syntax *syntax, A_Const *constant)
+{
+	static const char *const words[] = {
+		"now", "today", "tomorrow", "yesterday"
+	};
+	const char *text;
+
+	if (constant->isnull || !IsA(&constant->val, String))
+		return;
+	for (text = constant->val.sval.sval; *text;)
+	{
+		size_t		length = 0;
+
+		while (isalpha((unsigned char) text[length]))
+			length++;
+		for (int i = 0; i < (int) lengthof(words); i++)
+		{
+			if (length == strlen(words[i]) &&
+				pg_strncasecmp(text, words[i], length) == 0)
+			{
+				syntax->moving = lappend_int(syntax->moving,
+											   constant->location);
+				return;
+			}
+		}
+		text += Max(length, 1);
+	}
+}
+
+static Node *
+rewrite_call(Syntax *syntax, FuncCall *call)
+{
+	const VocabularyWord *word = NULL;
+
+	if (list_length(call->funcname) == 1)
+		word = vocabulary_find(strVal(linitial(call->funcname)));
+
+	check_call(syntax, call, word);
+	if (word == NULL)
+	{
+		check_function_name(syntax, call);
+		rewrite_list(syntax, call->args);
+		return (Node *) call;
+	}
+	if (word->form == WORD_AT_LEAST)
+		return rewrite_at_least(syntax, call);
+	else
+	{
+		VocabularyCall *read = read_call(syntax, call);
+
+		return use_atom(syntax, read, word->kind, read->times);
+	}
+}
+
+/*
+ * Check what can be said of a call without looking at its arguments.  The
+ * word is NULL for a function that is not of the vocabulary.
+ */
+static void
+check_call(Syntax *syntax, FuncCall *call, const VocabularyWord *word)
+{
+	const char *name = strVal(llast(call->funcname));
+
+	if (call->agg_star || call->agg_order || call->agg_filter ||
+		call->agg_distinct || call->agg_within_group || call->over)
+		ereport(ERROR,
+				(errcode(ERRCODE_GROUPING_ERROR),
+				 errmsg("%s over a set of rows cannot be used in a predicate",
+						name),
+				 errhint("To look at a contact's events use event_count, event_sum and the like."),
+				 parser_errposition(syntax->pstate, call->location)));
+	if (word == NULL)
+		return;
+
+	if (word->form == WORD_PLANNED)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s is not supported in this version", name),
+				 parser_errposition(syntax->pstate, call->location)));
+	if (syntax->inside)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s cannot be used inside %s", name,
+						syntax->inside->name),
+				 errhint("Only the event's own columns can be used there."),
+				 parser_errposition(syntax->pstate, call->location)));
+	if (call->func_variadic)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("VARIADIC cannot be used with %s", name),
+				 errhint("Write %s.", word->usage),
+				 parser_errposition(syntax->pstate, call->location)));
+}
+
+/*
+ * Refuse the clock's functions, and name the word that a misspelt one may
+ * have been.  Everything else about a function is left to the analysis.
+ */
+static void
+check_function_name(Syntax *syntax, FuncCall *call)
+{
+	static const char *const clocks[] = {
+		"now", "clock_timestamp", "statement_timestamp",
+		"transaction_timestamp", "timeofday"
+	};
+	const char *name = strVal(llast(call->funcname));
+	bool		clock;
+	const char *nearest;
+
+	if (list_length(call->funcname) > 1 &&
+		strcmp(strVal(linitial(call->funcname)), "pg_catalog") != 0)
+		return;
+
+	clock = strcmp(name, "age") == 0 && list_length(call->args) == 1;
+	for (int i = 0; i < (int) lengthof(clocks); i++)
+		clock |= strcmp(name, clocks[i]) == 0;
+	if (clock)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s of the current time cannot be used in a predicate",
+						name),
+				 errhint("%s", clock_hint),
+				 parser_errposition(syntax->pstate, call->location)));
+
+	if (list_length(call->funcname) > 1 ||
+		FuncnameGetCandidates(call->funcname, -1, NIL, false, false, false,
+							  true) != NULL ||
+		LookupTypeName(NULL, makeTypeNameFromNameList(call->funcname),
+					   NULL, true) != NULL)
+		return;
+	nearest = nearest_name(name, vocabulary_names());
+	if (nearest)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("function %s(...) does not exist", name),
+				 errhint("Perhaps you meant \"%s\".", nearest),
+				 parser_errposition(syntax->pstate, call->location)));
+}
+
+/*
+ * at_least(k, c1, c2 ...) becomes a sum of CASE WHEN c THEN 1 ELSE 0 END,
+ * compared with k.
+ */
+static Node *
+rewrite_at_least(Syntax *syntax, FuncCall *call)
+{
+	const VocabularyWord *word = vocabulary_find("at_least");
+	int			conditions = list_length(call->args) - 1;
+	int64		needed;
+	Node	   *sum = NULL;
+	ListCell   *lc;
+
+	if (conditions < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("at_least needs a number and one or more conditions"),
+				 errhint("Write %s.", word->usage),
+				 parser_errposition(syntax->pstate, call->location)));
+	if (!constant_integer(linitial(call->args), &needed) ||
+		needed < 0 || needed > conditions)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the number of at_least must be an integer constant from 0 to %d",
+						conditions),
+				 parser_errposition(syntax->pstate,
+									exprLocation(linitial(call->args)))));
+
+	for_each_from(lc, call->args, 1)
+	{
+		Node	   *condition = (Node *) lfirst(lc);
+		int			location = exprLocation(condition);
+		CaseExpr   *term = makeNode(CaseExpr);
+		CaseWhen   *when = makeNode(CaseWhen);
+
+		if (IsA(condition, NamedArgExpr))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("at_least has no named arguments"),
+					 errhint("Write %s.", word->usage),
+					 parser_errposition(syntax->pstate, location)));
+		when->expr = (Expr *) syntax_rewrite(syntax, condition);
+		when->result = (Expr *) integer_node(1);
+		when->location = location;
+		term->args = list_make1(when);
+		term->defresult = (Expr *) integer_node(0);
+		term->location = location;
+		sum = sum == NULL ? (Node *) term :
+			(Node *) makeSimpleA_Expr(AEXPR_OP, "+", sum, (Node *) term,
+									  location);
+	}
+	return (Node *) makeSimpleA_Expr(AEXPR_OP, ">=", sum,
+									 (Node *) linitial(call->args),
+									 call->location);
+}
+
+/*
+ * Comparisons of event_count with an integer constant.  Returns NULL if the
+ * operator is anything else.
+ */
+static Node *
+rewrite_comparison(Syntax *syntax, A_Expr *expr)
+{
+	const char *operator;
+	int64		number;
+
+	if (syntax->inside)
+		return NULL;
+	if (expr->kind == AEXPR_BETWEEN || expr->kind == AEXPR_NOT_BETWEEN ||
+		expr->kind == AEXPR_BETWEEN_SYM || expr->kind == AEXPR_NOT_BETWEEN_SYM)
+		return rewrite_between(syntax, expr);
+	if (expr->kind != AEXPR_OP)
+		return NULL;
+	if (list_length(expr->name) == 2 &&
+		strcmp(strVal(linitial(expr->name)), "pg_catalog") != 0)
+		return NULL;
+
+	operator = strVal(llast(expr->name));
+	for (int i = 0; i < (int) lengthof(comparisons); i++)
+	{
+		if (strcmp(operator, comparisons[i].name) != 0)
+			continue;
+		if (is_count(expr->lexpr) && constant_integer(expr->rexpr, &number))
+			return compare_count(syntax, expr->lexpr, operator, number,
+								 expr->location);
+		if (is_count(expr->rexpr) && constant_integer(expr->lexpr, &number))
+			return compare_count(syntax, expr->rexpr, comparisons[i].exchanged,
+								 number, expr->location);
+	}
+	return NULL;
+}
+
+/*
+ * event_count(...) BETWEEN 2 AND 5, and 3 BETWEEN event_count(...) AND 7.
+ */
+static Node *
+rewrite_between(Syntax *syntax, A_Expr *expr)
+{
+	Node	   *low = linitial((List *) expr->rexpr);
+	Node	   *high = lsecond((List *) expr->rexpr);
+	bool		symmetric = expr->kind == AEXPR_BETWEEN_SYM ||
+		expr->kind == AEXPR_NOT_BETWEEN_SYM;
+	int64		number;
+	int64		from;
+	int64		to;
+	Node	   *above;
+	Node	   *below;
+	Node	   *result;
+
+	if (is_count(expr->lexpr))
+	{
+		VocabularyCall *call;
+
+		if (!constant_integer(low, &from) || !constant_integer(high, &to))
+			return NULL;
+		if (symmetric && from > to)
+		{
+			int64		swap = from;
+
+			from = to;
+			to = swap;
+		}
+		call = read_call(syntax, (FuncCall *) expr->lexpr);
+		above = count_reaches(syntax, call, from, false);
+		below = negation(count_reaches(syntax, call, to, true),
+						 expr->location);
+	}
+	else
+	{
+		bool		low_constant = constant_integer(low, &from);
+		bool		high_constant = constant_integer(high, &to);
+
+		if (symmetric || !constant_integer(expr->lexpr, &number) ||
+			!(low_constant || is_count(low)) ||
+			!(high_constant || is_count(high)) ||
+			(low_constant && high_constant))
+			return NULL;
+		above = low_constant ? boolean_node(number >= from) :
+			compare_count(syntax, low, "<=", number, expr->location);
+		below = high_constant ? boolean_node(number <= to) :
+			compare_count(syntax, high, ">=", number, expr->location);
+	}
+
+	result = (Node *) makeBoolExpr(AND_EXPR, list_make2(above, below),
+								   expr->location);
+	if (expr->kind == AEXPR_NOT_BETWEEN || expr->kind == AEXPR_NOT_BETWEEN_SYM)
+		result = negation(result, expr->location);
+	return result;
+}
+
+static Node *
+compare_count(Syntax *syntax, Node *count, const char *operator,
+			  int64 number, int location)
+{
+	VocabularyCall *call = read_call(syntax, (FuncCall *) count);
+	Node	   *above;
+	Node	   *below;
+	Node	   *result;
+
+	if (strcmp(operator, ">=") == 0)
+		return count_reaches(syntax, call, number, false);
+	if (strcmp(operator, ">") == 0)
+		return count_reaches(syntax, call, number, true);
+	if (strcmp(operator, "<") == 0)
+		return negation(count_reaches(syntax, call, number, false), location);
+	if (strcmp(operator, "<=") == 0)
+		return negation(count_reaches(syntax, call, number, true), location);
+
+	above = count_reaches(syntax, call, number, false);
+	below = negation(count_reaches(syntax, call, number, true), location);
+	result = (Node *) makeBoolExpr(AND_EXPR, list_make2(above, below),
+								   location);
+	return strcmp(operator, "<>") == 0 ? negation(result, location) : result;
+}
+
+/*
+ * The condition that a count is at least the number, or beyond it.
+ */
+static Node *
+count_reaches(Syntax *syntax, VocabularyCall *call, int64 number, bool beyond)
+{
+	if (beyond && pg_add_s64_overflow(number, 1, &number))
+		return boolean_node(false);
+	if (number < 1)
+		return boolean_node(true);
+	return use_atom(syntax, call, ATOM_DID, number);
+}
+
+static bool
+is_count(Node *node)
+{
+	FuncCall   *call = (FuncCall *) node;
+
+	return node != NULL && IsA(node, FuncCall) &&
+		list_length(call->funcname) == 1 &&
+		strcmp(strVal(linitial(call->funcname)), "event_count") == 0;
+}
+
+/*
+ * Read the call of a word that becomes an atom.
+ */
+static VocabularyCall *
+read_call(Syntax *syntax, FuncCall *call)
+{
+	const char *name = strVal(linitial(call->funcname));
+	const VocabularyWord *word = vocabulary_find(name);
+
+	check_call(syntax, call, word);
+	if (word->kind != ATOM_IN_SEGMENT && !OidIsValid(syntax->scope->events))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the model has no events table"),
+				 errdetail("%s looks at events.", name),
+				 parser_errposition(syntax->pstate, call->location)));
+	return vocabulary_read(syntax->pstate, word, call);
+}
+
+static Node *
+use_atom(Syntax *syntax, VocabularyCall *call, AtomKind kind, int64 times)
+{
+	AtomUse    *use = palloc(sizeof(AtomUse));
+	ParamRef   *ref = makeNode(ParamRef);
+
+	use->call = call;
+	use->kind = kind;
+	use->times = times;
+	syntax->uses = lappend(syntax->uses, use);
+	ref->number = list_length(syntax->uses);
+	ref->location = call->location;
+	return (Node *) ref;
+}
+
+static Node *
+negation(Node *node, int location)
+{
+	return (Node *) makeBoolExpr(NOT_EXPR, list_make1(node), location);
+}
+
+static Node *
+integer_node(int value)
+{
+	A_Const    *result = makeNode(A_Const);
+
+	result->val.ival.type = T_Integer;
+	result->val.ival.ival = value;
+	result->location = -1;
+	return (Node *) result;
+}
+
+static Node *
+boolean_node(bool value)
+{
+	A_Const    *result = makeNode(A_Const);
+
+	result->val.boolval.type = T_Boolean;
+	result->val.boolval.boolval = value;
+	result->location = -1;
+	return (Node *) result;
+}

@@ -1,0 +1,475 @@
+/*-------------------------------------------------------------------------
+ *
+ * vocabulary.c
+ *	  The functions of the predicate language: names, arguments, spelling.
+ *
+ * A call such as did('Signed Up', times => 3) is never resolved as a
+ * PostgreSQL function.  Its arguments are matched here against a table of
+ * words, and those that must be constants are read from the raw parse tree,
+ * so that every error can point at the argument.
+ *
+ * All results are allocated in the current memory context.  Nothing here
+ * takes a lock.  Bad calls raise 22023, words that are not built yet 0A000.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parse_type.h"
+#include "utils/builtins.h"
+#include "utils/formatting.h"
+#include "utils/varlena.h"
+
+#include "compat.h"
+#include "vocabulary.h"
+
+/* An interval longer than this can take a clock out of range. */
+#define MAX_WINDOW_YEARS 1000
+
+#define E_EVENT		ARGUMENT_EVENT
+#define E_VALUE		ARGUMENT_VALUE
+#define E_FILTER	ARGUMENT_FILTER
+#define E_TIMES		ARGUMENT_TIMES
+#define E_WITHIN	ARGUMENT_WITHIN
+
+static const VocabularyWord vocabulary[] = {
+	{"did", WORD_ATOM, ATOM_DID, 1, {E_EVENT, E_FILTER, E_TIMES, E_WITHIN},
+	"did(event [, filter] [, times => n] [, within => interval])"},
+	{"event_count", WORD_ATOM, ATOM_COUNT, 1, {E_EVENT, E_FILTER, E_WITHIN},
+	"event_count(event [, filter] [, within => interval])"},
+	{"event_sum", WORD_ATOM, ATOM_SUM, 2,
+		{E_EVENT, E_VALUE, E_FILTER, E_WITHIN},
+	"event_sum(event, value [, filter] [, within => interval])"},
+	{"event_min", WORD_ATOM, ATOM_MIN, 2,
+		{E_EVENT, E_VALUE, E_FILTER, E_WITHIN},
+	"event_min(event, value [, filter] [, within => interval])"},
+	{"event_max", WORD_ATOM, ATOM_MAX, 2,
+		{E_EVENT, E_VALUE, E_FILTER, E_WITHIN},
+	"event_max(event, value [, filter] [, within => interval])"},
+	{"event_avg", WORD_ATOM, ATOM_AVG, 2,
+		{E_EVENT, E_VALUE, E_FILTER, E_WITHIN},
+	"event_avg(event, value [, filter] [, within => interval])"},
+	{"event_distinct", WORD_ATOM, ATOM_DISTINCT, 2,
+		{E_EVENT, E_VALUE, E_FILTER, E_WITHIN},
+	"event_distinct(event, value [, filter] [, within => interval])"},
+	{"event_first", WORD_ATOM, ATOM_FIRST, 1, {E_EVENT, E_FILTER},
+	"event_first(event [, filter])"},
+	{"event_last", WORD_ATOM, ATOM_LAST, 1, {E_EVENT, E_FILTER},
+	"event_last(event [, filter])"},
+	{"event_latest", WORD_ATOM, ATOM_LATEST, 2, {E_EVENT, E_VALUE, E_FILTER},
+	"event_latest(event, value [, filter])"},
+	{"visited", WORD_VISITED, ATOM_DID, 1,
+		{ARGUMENT_PATTERN, E_TIMES, E_WITHIN},
+	"visited(pattern [, times => n] [, within => interval])"},
+	{"at_least", WORD_AT_LEAST, ATOM_DID, 1, {ARGUMENT_NONE},
+	"at_least(k, condition, condition, ...)"},
+	{"in_segment", WORD_ATOM, ATOM_IN_SEGMENT, 1, {ARGUMENT_NAME},
+	"in_segment(name)"},
+	{"did_first", WORD_PLANNED, ATOM_DID, 0, {ARGUMENT_NONE}, NULL},
+	{"stopped", WORD_PLANNED, ATOM_DID, 0, {ARGUMENT_NONE}, NULL},
+	{"restarted", WORD_PLANNED, ATOM_DID, 0, {ARGUMENT_NONE}, NULL},
+	{"regularly", WORD_PLANNED, ATOM_DID, 0, {ARGUMENT_NONE}, NULL},
+	{"did_then", WORD_PLANNED, ATOM_DID, 0, {ARGUMENT_NONE}, NULL},
+	{"time_in_stage", WORD_PLANNED, ATOM_DID, 0, {ARGUMENT_NONE}, NULL},
+	{"in_last", WORD_PLANNED, ATOM_DID, 0, {ARGUMENT_NONE}, NULL},
+	{"score", WORD_PLANNED, ATOM_DID, 0, {ARGUMENT_NONE}, NULL},
+	{"open_deals", WORD_PLANNED, ATOM_DID, 0, {ARGUMENT_NONE}, NULL},
+};
+
+/* Indexed by WordArgument. */
+static const char *const argument_names[WORD_ARGUMENTS] = {
+	"", "event", "name", "pattern", "value", "filter", "times", "within"
+};
+
+static void match_arguments(ParseState *pstate, const VocabularyWord *word,
+							FuncCall *call, Node **given);
+static WordArgument argument_by_name(ParseState *pstate,
+									 const VocabularyWord *word,
+									 NamedArgExpr *argument);
+static int	argument_count(const VocabularyWord *word);
+static char *read_text(ParseState *pstate, const VocabularyWord *word,
+					   WordArgument argument, Node *node);
+static int64 read_times(ParseState *pstate, const VocabularyWord *word,
+						Node *node);
+static Interval *read_within(ParseState *pstate, const VocabularyWord *word,
+							 Node *node);
+static char *string_constant(Node *node);
+
+/*
+ * The word of that name, or NULL.
+ */
+const VocabularyWord *
+vocabulary_find(const char *name)
+{
+	for (int i = 0; i < (int) lengthof(vocabulary); i++)
+	{
+		if (strcmp(vocabulary[i].name, name) == 0)
+			return &vocabulary[i];
+	}
+	return NULL;
+}
+
+/*
+ * The names of the words that can be used, for hints.
+ */
+List *
+vocabulary_names(void)
+{
+	List	   *names = NIL;
+
+	for (int i = 0; i < (int) lengthof(vocabulary); i++)
+	{
+		if (vocabulary[i].form != WORD_PLANNED)
+			names = lappend(names, unconstify(char *, vocabulary[i].name));
+	}
+	return names;
+}
+
+/*
+ * Match a call's arguments and read those that must be constants.
+ */
+VocabularyCall *
+vocabulary_read(ParseState *pstate, const VocabularyWord *word,
+				FuncCall *call)
+{
+	VocabularyCall *result = palloc0(sizeof(VocabularyCall));
+	Node	   *given[WORD_ARGUMENTS] = {NULL};
+
+	match_arguments(pstate, word, call, given);
+
+	result->word = word;
+	result->times = 1;
+	result->pstate = pstate;
+	result->location = call->location;
+	result->value = given[ARGUMENT_VALUE];
+	result->filter = given[ARGUMENT_FILTER];
+	if (given[ARGUMENT_EVENT])
+		result->event = read_text(pstate, word, ARGUMENT_EVENT,
+								  given[ARGUMENT_EVENT]);
+	if (given[ARGUMENT_NAME])
+		result->segment = read_text(pstate, word, ARGUMENT_NAME,
+									given[ARGUMENT_NAME]);
+	if (given[ARGUMENT_PATTERN])
+		result->pattern = read_text(pstate, word, ARGUMENT_PATTERN,
+									given[ARGUMENT_PATTERN]);
+	if (given[ARGUMENT_TIMES])
+		result->times = read_times(pstate, word, given[ARGUMENT_TIMES]);
+	if (given[ARGUMENT_WITHIN])
+		result->within = read_within(pstate, word, given[ARGUMENT_WITHIN]);
+
+	return result;
+}
+
+/*
+ * Put each argument where it belongs: positional ones in order, then named
+ * ones.
+ */
+static void
+match_arguments(ParseState *pstate, const VocabularyWord *word,
+				FuncCall *call, Node **given)
+{
+	int			positional = 0;
+	bool		named = false;
+	ListCell   *lc;
+
+	foreach(lc, call->args)
+	{
+		Node	   *node = (Node *) lfirst(lc);
+		WordArgument argument;
+
+		if (IsA(node, NamedArgExpr))
+		{
+			argument = argument_by_name(pstate, word, (NamedArgExpr *) node);
+			named = true;
+		}
+		else if (named)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("argument without a name after one with a name"),
+					 errhint("Write %s.", word->usage),
+					 parser_errposition(pstate, exprLocation(node))));
+		else if (positional >= argument_count(word))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("too many arguments for %s", word->name),
+					 errhint("Write %s.", word->usage),
+					 parser_errposition(pstate, exprLocation(node))));
+		else
+			argument = word->arguments[positional++];
+
+		if (given[argument])
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("argument \"%s\" of %s is given more than once",
+							argument_names[argument], word->name),
+					 parser_errposition(pstate, exprLocation(node))));
+		given[argument] = node;
+		if (IsA(node, NamedArgExpr))
+			given[argument] = (Node *) ((NamedArgExpr *) node)->arg;
+	}
+
+	for (int i = 0; i < word->required; i++)
+	{
+		if (given[word->arguments[i]] == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("argument \"%s\" of %s is missing",
+							argument_names[word->arguments[i]], word->name),
+					 errhint("Write %s.", word->usage),
+					 parser_errposition(pstate, call->location)));
+	}
+}
+
+static WordArgument
+argument_by_name(ParseState *pstate, const VocabularyWord *word,
+				 NamedArgExpr *argument)
+{
+	List	   *names = NIL;
+	const char *nearest;
+
+	for (int i = 0; i < argument_count(word); i++)
+	{
+		const char *name = argument_names[word->arguments[i]];
+
+		if (strcmp(name, argument->name) == 0)
+			return word->arguments[i];
+		names = lappend(names, unconstify(char *, name));
+	}
+
+	nearest = nearest_name(argument->name, names);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s has no argument \"%s\"", word->name, argument->name),
+			 errdetail("The form is %s.", word->usage),
+			 nearest ? errhint("Perhaps you meant \"%s\".", nearest) : 0,
+			 parser_errposition(pstate, argument->location)));
+	return ARGUMENT_NONE;		/* keep compiler quiet */
+}
+
+static int
+argument_count(const VocabularyWord *word)
+{
+	int			count = 0;
+
+	while (count < (int) lengthof(word->arguments) &&
+		   word->arguments[count] != ARGUMENT_NONE)
+		count++;
+	return count;
+}
+
+static char *
+read_text(ParseState *pstate, const VocabularyWord *word,
+		  WordArgument argument, Node *node)
+{
+	char	   *result = string_constant(node);
+
+	/* 'x'::text is what a constant looks like once it has been deparsed */
+	if (result == NULL && IsA(node, TypeCast))
+	{
+		TypeCast   *cast = (TypeCast *) node;
+		Oid			type;
+		int32		typmod;
+
+		typenameTypeIdAndMod(pstate, cast->typeName, &type, &typmod);
+		if (type == TEXTOID)
+			result = string_constant(cast->arg);
+	}
+
+	if (result == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" of %s must be a text constant",
+						argument_names[argument], word->name),
+				 IsA(node, ColumnRef) ?
+				 errhint("Write it in single quotes.") : 0,
+				 parser_errposition(pstate, exprLocation(node))));
+	return result;
+}
+
+static int64
+read_times(ParseState *pstate, const VocabularyWord *word, Node *node)
+{
+	int64		result;
+
+	if (!constant_integer(node, &result) || result < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" of %s must be a positive integer constant",
+						argument_names[ARGUMENT_TIMES], word->name),
+				 parser_errposition(pstate, exprLocation(node))));
+	return result;
+}
+
+/*
+ * A window's length: '7 days', '7 days'::interval, interval '7 days' or
+ * interval '7' day.
+ */
+static Interval *
+read_within(ParseState *pstate, const VocabularyWord *word, Node *node)
+{
+	const char *argument = argument_names[ARGUMENT_WITHIN];
+	char	   *text = string_constant(node);
+	int32		typmod = -1;
+	ParseCallbackState position;
+	Interval   *result;
+
+	if (text == NULL && IsA(node, TypeCast))
+	{
+		TypeCast   *cast = (TypeCast *) node;
+		Oid			type;
+
+		typenameTypeIdAndMod(pstate, cast->typeName, &type, &typmod);
+		if (type == INTERVALOID)
+			text = string_constant(cast->arg);
+	}
+	if (text == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" of %s must be an interval constant",
+						argument, word->name),
+				 errhint("Write for example %s => '7 days'.", argument),
+				 parser_errposition(pstate, exprLocation(node))));
+
+	setup_parser_errposition_callback(&position, pstate, exprLocation(node));
+	result = DatumGetIntervalP(DirectFunctionCall3(interval_in,
+												   CStringGetDatum(text),
+												   ObjectIdGetDatum(InvalidOid),
+												   Int32GetDatum(typmod)));
+	cancel_parser_errposition_callback(&position);
+
+	/*
+	 * A window with parts of both signs, such as '1 month -29 days', would be
+	 * empty in some months.
+	 */
+	if (INTERVAL_NOT_FINITE(result) ||
+		result->month < 0 || result->day < 0 || result->time < 0 ||
+		(result->month == 0 && result->day == 0 && result->time == 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" of %s must be a positive interval",
+						argument, word->name),
+				 parser_errposition(pstate, exprLocation(node))));
+	if (result->month / 12.0 + result->day / 365.25 +
+		result->time / (365.25 * USECS_PER_DAY) > MAX_WINDOW_YEARS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" of %s must be at most %d years",
+						argument, word->name, MAX_WINDOW_YEARS),
+				 parser_errposition(pstate, exprLocation(node))));
+	return result;
+}
+
+static char *
+string_constant(Node *node)
+{
+	A_Const    *constant = (A_Const *) node;
+
+	if (!IsA(node, A_Const) || constant->isnull ||
+		!IsA(&constant->val, String))
+		return NULL;
+	return constant->val.sval.sval;
+}
+
+/*
+ * Is the node a whole number that fits?  The scanner gives those beyond int4
+ * as Float.
+ */
+bool
+constant_integer(Node *node, int64 *result)
+{
+	A_Const    *constant = (A_Const *) node;
+	const char *digits;
+	char	   *end;
+
+	if (node == NULL || !IsA(node, A_Const) || constant->isnull)
+		return false;
+	if (IsA(&constant->val, Integer))
+	{
+		*result = constant->val.ival.ival;
+		return true;
+	}
+	if (!IsA(&constant->val, Float))
+		return false;
+
+	digits = constant->val.fval.fval;
+	errno = 0;
+	*result = strtoi64(digits, &end, 10);
+	return errno == 0 && end != digits && *end == '\0';
+}
+
+/*
+ * Canonical text of the atom that a call stands for.  The settings that the
+ * compiler pins decide how intervals are written.
+ */
+char *
+vocabulary_definition(const VocabularyCall *call, AtomKind kind, int64 times)
+{
+	StringInfoData buf;
+	const char *name = NULL;
+
+	for (int i = 0; i < (int) lengthof(vocabulary) && name == NULL; i++)
+	{
+		if (vocabulary[i].form == WORD_ATOM && vocabulary[i].kind == kind)
+			name = vocabulary[i].name;
+	}
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "%s(%s", name,
+					 quote_literal_cstr(kind == ATOM_IN_SEGMENT ?
+										call->segment : call->event));
+	if (call->value_text)
+		appendStringInfo(&buf, ", %s", call->value_text);
+	if (call->filter_text)
+		appendStringInfo(&buf, ", filter => %s", call->filter_text);
+	if (kind == ATOM_DID && times != 1)
+		appendStringInfo(&buf, ", times => " INT64_FORMAT, times);
+	if (call->within)
+		appendStringInfo(&buf, ", within => '%s'::interval",
+						 DatumGetCString(DirectFunctionCall1(interval_out,
+															 IntervalPGetDatum(call->within))));
+	appendStringInfoChar(&buf, ')');
+	return buf.data;
+}
+
+/*
+ * Nearest of the given names (C strings) to a misspelt one, or NULL if none
+ * is near.  Upper and lower case count as equal; names over 255 bytes are
+ * not compared.
+ */
+const char *
+nearest_name(const char *wrong, List *names)
+{
+	char	   *source = str_tolower(wrong, strlen(wrong),
+									 DEFAULT_COLLATION_OID);
+	int			length = strlen(source);
+	int			best = Min(3, pg_mbstrlen(wrong) / 2);
+	const char *result = NULL;
+	ListCell   *lc;
+
+	foreach(lc, names)
+	{
+		const char *name = (const char *) lfirst(lc);
+		char	   *target = str_tolower(name, strlen(name),
+										 DEFAULT_COLLATION_OID);
+		int			distance;
+
+		if (strcmp(source, target) == 0)
+			return name;
+		if (length > 255 || strlen(target) > 255)
+			continue;
+		distance = varstr_levenshtein_less_equal(source, length,
+												 target, strlen(target),
+												 1, 1, 1, best, true);
+		if (distance < best || (distance == best && result == NULL))
+		{
+			best = distance;
+			result = name;
+		}
+	}
+	return result;
+}

@@ -1,0 +1,76 @@
+/*-------------------------------------------------------------------------
+ *
+ * vocabulary.h
+ *	  The functions of the predicate language: names, arguments, spelling.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LIFECYCLE_VOCABULARY_H
+#define LIFECYCLE_VOCABULARY_H
+
+#include "nodes/parsenodes.h"
+#include "parser/parse_node.h"
+#include "predicate.h"
+
+typedef enum WordForm
+{
+	WORD_ATOM,					/* becomes an atom */
+	WORD_VISITED,				/* becomes an ATOM_DID */
+	WORD_AT_LEAST,				/* becomes plain SQL */
+	WORD_PLANNED				/* not built yet */
+} WordForm;
+
+typedef enum WordArgument
+{
+	ARGUMENT_NONE,
+	ARGUMENT_EVENT,
+	ARGUMENT_NAME,
+	ARGUMENT_PATTERN,
+	ARGUMENT_VALUE,
+	ARGUMENT_FILTER,
+	ARGUMENT_TIMES,
+	ARGUMENT_WITHIN
+} WordArgument;
+
+#define WORD_ARGUMENTS	(ARGUMENT_WITHIN + 1)
+
+typedef struct VocabularyWord
+{
+	const char *name;
+	WordForm	form;
+	AtomKind	kind;			/* of WORD_ATOM and WORD_VISITED */
+	int			required;		/* that many arguments must be given */
+	WordArgument arguments[4];	/* in order, up to ARGUMENT_NONE */
+	const char *usage;			/* how to write a call */
+} VocabularyWord;
+
+/* A call whose constants have been read; filter and value are raw nodes. */
+typedef struct VocabularyCall
+{
+	const VocabularyWord *word;
+	char	   *event;
+	char	   *segment;
+	char	   *pattern;
+	Node	   *value;
+	Node	   *filter;
+	int64		times;			/* 1 if not given */
+	Interval   *within;			/* NULL if not given */
+	ParseState *pstate;			/* of the text that the call stands in */
+	int			location;		/* in that text */
+
+	/* Filled in when filter and value are analysed. */
+	char	   *value_text;		/* canonical texts */
+	char	   *filter_text;
+	AtomSpec   *spec;			/* with the word's own kind, and times 1 */
+} VocabularyCall;
+
+extern const VocabularyWord *vocabulary_find(const char *name);
+extern List *vocabulary_names(void);
+extern VocabularyCall *vocabulary_read(ParseState *pstate,
+									   const VocabularyWord *word,
+									   FuncCall *call);
+extern char *vocabulary_definition(const VocabularyCall *call, AtomKind kind,
+								   int64 times);
+extern bool constant_integer(Node *node, int64 *result);
+
+#endif							/* LIFECYCLE_VOCABULARY_H */
