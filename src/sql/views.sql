@@ -22,7 +22,11 @@
  * The views read tables only, take no locks beyond that and write nothing, so
  * they run on a hot standby.  They mention only columns that the model maps:
  * PostgreSQL refuses to drop or retype those while the views are there
- * (drop_views, called by lifecycle_detach, takes them away).
+ * (drop_views takes them away).
+ *
+ * Like the API functions that call them, the functions of this file run with
+ * the rights of the caller and do nothing that he could not do by CREATE VIEW,
+ * so everybody may call them.
  */
 
 /* The SQL text of a mapped column; NULL of the given type if not mapped. */
@@ -47,7 +51,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION lifecycle.view_column(text, text, text, text, text) IS
 'Internal. SQL text of the column that a model maps to a role, qualified by an alias; NULL of the type given if the role is not mapped.';
-REVOKE ALL ON FUNCTION lifecycle.view_column(text, text, text, text, text) FROM PUBLIC;
 
 /* The type of a column, as SQL text. */
 CREATE FUNCTION lifecycle.view_type(relation regclass, column_name text)
@@ -63,7 +66,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION lifecycle.view_type(regclass, text) IS
 'Internal. The type of a column as SQL text, null if there is no such column.';
-REVOKE ALL ON FUNCTION lifecycle.view_type(regclass, text) FROM PUBLIC;
 
 /* The model's clock as SQL text; evaluated once per query. */
 CREATE FUNCTION lifecycle.view_clock(model text)
@@ -77,7 +79,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION lifecycle.view_clock(text) IS
 'Internal. SQL text of the instant up to which a model''s views count time: now(), or the last tick if the setting clock says so.';
-REVOKE ALL ON FUNCTION lifecycle.view_clock(text) FROM PUBLIC;
 
 /* A column as timestamptz, days and local times read in the model's zone. */
 CREATE FUNCTION lifecycle.view_instant(model text, expression text, type text)
@@ -93,7 +94,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION lifecycle.view_instant(text, text, text) IS
 'Internal. SQL text that turns a date or timestamp expression into timestamptz, in the model''s time zone.';
-REVOKE ALL ON FUNCTION lifecycle.view_instant(text, text, text) FROM PUBLIC;
 
 /* The view of each stage; see the head of this file for the rule. */
 CREATE FUNCTION lifecycle.stage_views(model text)
@@ -128,7 +128,6 @@ END;
 $$;
 COMMENT ON FUNCTION lifecycle.stage_views(text) IS
 'Internal. The name of the view of each stage of a model: stage_is_ and the stage''s name in lower case with underscores.';
-REVOKE ALL ON FUNCTION lifecycle.stage_views(text) FROM PUBLIC;
 
 /*
  * Stages and lead statuses.
@@ -282,7 +281,6 @@ END;
 $$;
 COMMENT ON FUNCTION lifecycle.view_definitions_stage(text) IS
 'Internal. Definitions of the views funnel, stage_contacts, stage_is_<stage>, stage_time and lead_status_board of a model.';
-REVOKE ALL ON FUNCTION lifecycle.view_definitions_stage(text) FROM PUBLIC;
 
 /* Segments and timers. */
 CREATE FUNCTION lifecycle.view_definitions_segment(model text)
@@ -316,7 +314,6 @@ END;
 $$;
 COMMENT ON FUNCTION lifecycle.view_definitions_segment(text) IS
 'Internal. Definitions of the views segment_size and timer of a model.';
-REVOKE ALL ON FUNCTION lifecycle.view_definitions_segment(text) FROM PUBLIC;
 
 /* Deals; no rows, and so no views, for a model without a table of deals. */
 CREATE FUNCTION lifecycle.view_definitions_deal(model text)
@@ -443,7 +440,6 @@ END;
 $$;
 COMMENT ON FUNCTION lifecycle.view_definitions_deal(text) IS
 'Internal. Definitions of the views deal_board and deal_forecast of a model; none if it has no deals.';
-REVOKE ALL ON FUNCTION lifecycle.view_definitions_deal(text) FROM PUBLIC;
 
 /*
  * The timeline.  All branches have the same types, so that a condition on
@@ -533,7 +529,6 @@ END;
 $$;
 COMMENT ON FUNCTION lifecycle.view_definitions_timeline(text) IS
 'Internal. Definition of the view contact_timeline of a model.';
-REVOKE ALL ON FUNCTION lifecycle.view_definitions_timeline(text) FROM PUBLIC;
 
 /* The views of a model's schema that carry our mark. */
 CREATE FUNCTION lifecycle.existing_views(model text)
@@ -549,7 +544,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION lifecycle.existing_views(text) IS
 'Internal. The views in a model''s schema that lifecycle made; it knows them by the end of their comment.';
-REVOKE ALL ON FUNCTION lifecycle.existing_views(text) FROM PUBLIC;
 
 /* Create or replace one view, with owner and comments. */
 CREATE FUNCTION lifecycle.put_view(model text, name text, query text,
@@ -592,7 +586,6 @@ END;
 $$;
 COMMENT ON FUNCTION lifecycle.put_view(text, text, text, text, text[]) IS
 'Internal. Creates or replaces one view of a model, owned by the owner of the schema. Error 42P07 if a relation that lifecycle did not make has the name.';
-REVOKE ALL ON FUNCTION lifecycle.put_view(text, text, text, text, text[]) FROM PUBLIC;
 
 /* Drop a view of ours, or say what keeps it. */
 CREATE FUNCTION lifecycle.drop_view(model text, name text)
@@ -614,12 +607,10 @@ END;
 $$;
 COMMENT ON FUNCTION lifecycle.drop_view(text, text) IS
 'Internal. Drops one view of a model. Error 2BP01, with the objects named, if something of the user''s depends on it.';
-REVOKE ALL ON FUNCTION lifecycle.drop_view(text, text) FROM PUBLIC;
 
 /*
  * Make the views of the model what they should be.  Called when the model
- * has been attached and after each change of its stages; whoever calls it
- * has checked that the caller owns the model.
+ * has been attached and after each change of its stages.
  */
 CREATE FUNCTION lifecycle.create_views(model text)
 RETURNS void
@@ -633,6 +624,7 @@ DECLARE
 	definition record;
 	unneeded text;
 BEGIN
+	PERFORM lifecycle.find_own_model(model);
 	SELECT array_agg(d.name) INTO wanted
 	  FROM (SELECT v.name FROM lifecycle.view_definitions_stage(model) v
 			UNION ALL
@@ -672,8 +664,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION lifecycle.create_views(text) IS
-'Internal. Creates, replaces, renames and drops the views of a model so that they agree with its tables, columns and stages. Error 42P07 if a name is taken, 2BP01 if something of the user''s depends on a view that must go.';
-REVOKE ALL ON FUNCTION lifecycle.create_views(text) FROM PUBLIC;
+'Internal. Creates, replaces, renames and drops the views of a model so that they agree with its tables, columns and stages. Error 42501 unless the caller has the rights of the model''s owner, 42P07 if a name is taken, 2BP01 if something of the user''s depends on a view that must go.';
 
 /* Take the views away, for detach and drop. */
 CREATE FUNCTION lifecycle.drop_views(model text)
@@ -684,11 +675,11 @@ AS $$
 DECLARE
 	unneeded name;
 BEGIN
+	PERFORM lifecycle.check_schema_owner(model);
 	FOR unneeded IN SELECT v FROM lifecycle.existing_views(model) v LOOP
 		PERFORM lifecycle.drop_view(model, unneeded);
 	END LOOP;
 END;
 $$;
 COMMENT ON FUNCTION lifecycle.drop_views(text) IS
-'Internal. Drops the views that lifecycle made in a model''s schema. Error 2BP01 if something of the user''s depends on one.';
-REVOKE ALL ON FUNCTION lifecycle.drop_views(text) FROM PUBLIC;
+'Internal. Drops the views that lifecycle made in a model''s schema. Error 42501 unless the caller has the rights of the schema''s owner, 2BP01 if something of the user''s depends on one.';
