@@ -6,9 +6,9 @@
  * The text is parsed by PostgreSQL's parser as one expression.  The raw tree
  * is walked against a whitelist of node types (syntax.c); on the way each
  * call of the vocabulary (did, event_count, ...) is taken out, and a ParamRef
- * takes its place.  The rest is analysed with the contact, the company and perhaps
- * an event or a deal as range table, checked to be immutable, and planned.
- * No text is ever pasted into a query.
+ * takes its place.  The rest is analysed with the contact, the company and
+ * perhaps an event or a deal as range table, and checked to be immutable
+ * (analysis.c), then planned.  No text is ever pasted into a query.
  *
  * An event filter or value is analysed by itself, over the events table.  It
  * is deparsed and analysed again until its text does not change any more, so
@@ -38,30 +38,19 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
-#include "parser/parse_coerce.h"
-#include "parser/parse_collate.h"
-#include "parser/parse_expr.h"
-#include "parser/parse_relation.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/regproc.h"
-#include "utils/rel.h"
 #include "utils/ruleutils.h"
 #include "utils/typcache.h"
 
+#include "analysis.h"
 #include "predicate.h"
-#include "syntax.h"
 
 /* A filter that still changes after so many rounds would never settle. */
 #define MAX_ROUNDS 8
@@ -73,21 +62,6 @@ typedef struct SourceText
 	const char *origin;			/* where it comes from, if not the caller */
 	ErrorContextCallback callback;
 } SourceText;
-
-typedef struct Compiler
-{
-	const PredicateScope *scope;
-	bool		canonical;		/* filters are known to be canonical */
-	List	   *atoms;			/* of AtomSpec *, by first use */
-	List	   *numbers;		/* atom number of each use, as integers */
-} Compiler;
-
-/* What one analysis needs to point at errors. */
-typedef struct Analysis
-{
-	ParseState *pstate;
-	const List *moving;			/* see Syntax */
-} Analysis;
 
 /* Where place_columns puts what it finds. */
 typedef struct PlacedColumns
@@ -101,10 +75,6 @@ static void push_source(SourceText *source, const char *text,
 						const char *origin);
 static void pop_source(SourceText *source);
 static void source_error(void *arg);
-static ParseState *contact_namespace(Compiler *compiler, const char *text);
-static ParseState *event_namespace(Compiler *compiler, const char *text);
-static void add_relation(ParseState *pstate, Oid relation, const char *name,
-						 bool bare);
 static void collect_atoms(Compiler *compiler, List *uses);
 static AtomSpec *compile_use(Compiler *compiler, AtomUse *use);
 static AtomSpec *compile_call(Compiler *compiler, VocabularyCall *call);
@@ -115,19 +85,6 @@ static Node *event_expression(Compiler *compiler, const VocabularyWord *word,
 static Node *visited_filter(Compiler *compiler, VocabularyCall *call);
 static char *deparse_event(Compiler *compiler, Node *node,
 						   const char *prefix);
-static Node *analyse(Syntax *syntax, Node *raw, Oid target,
-					 const char *argument);
-static void refuse_type(Syntax *syntax, Node *node, Oid target,
-						const char *argument);
-static Node *atom_param(ParseState *pstate, ParamRef *ref);
-static Node *explain_column(ParseState *pstate, ColumnRef *column, Node *var);
-static const char *nearest_column(ParseState *pstate, const char *wrong,
-								  const char *row);
-static bool check_walker(Node *node, void *context);
-static void refuse(Analysis *analysis, Node *node, const char *what);
-static void refuse_mutable(Analysis *analysis, Node *node, Oid function);
-static bool function_is_mutable(Oid function, void *context);
-static bool reads_clock(Const *constant);
 static Expr *plan(Node *node);
 static Node *place_columns(Node *node, void *context);
 static AtomSpec *copy_atom(const AtomSpec *spec);
@@ -154,10 +111,10 @@ predicate_compile(const PredicateScope *scope, const char *text,
 	MemoryContextSwitchTo(work);
 	push_source(&source, text, NULL);
 
-	syntax.pstate = contact_namespace(&compiler, text);
+	syntax.pstate = analysis_of_contact(&compiler, text);
 	node = syntax_rewrite(&syntax, syntax_parse(syntax.pstate));
 	collect_atoms(&compiler, syntax.uses);
-	node = analyse(&syntax, node, must_be_boolean ? BOOLOID : InvalidOid,
+	node = analysis_run(&syntax, node, must_be_boolean ? BOOLOID : InvalidOid,
 				   NULL);
 	node = (Node *) plan(node);
 
@@ -200,7 +157,7 @@ predicate_compile_atom(const PredicateScope *scope, const char *definition)
 		Syntax		syntax = {.scope = scope};
 		Node	   *node;
 
-		syntax.pstate = contact_namespace(&compiler, definition);
+		syntax.pstate = analysis_of_contact(&compiler, definition);
 		node = syntax_rewrite(&syntax, syntax_parse(syntax.pstate));
 		if (!IsA(node, ParamRef) || list_length(syntax.uses) != 1)
 			ereport(ERROR,
@@ -291,54 +248,6 @@ source_error(void *arg)
 	if (source->origin)
 		errcontext("%s", source->origin);
 }
-
-/*
- * What a predicate may refer to.  place_columns relies on the order.
- */
-static ParseState *
-contact_namespace(Compiler *compiler, const char *text)
-{
-	const PredicateScope *scope = compiler->scope;
-	ParseState *pstate = make_parsestate(NULL);
-
-	pstate->p_sourcetext = text;
-	pstate->p_ref_hook_state = compiler;
-	pstate->p_paramref_hook = atom_param;
-	pstate->p_post_columnref_hook = explain_column;
-	add_relation(pstate, scope->contacts, "contact", true);
-	if (OidIsValid(scope->companies))
-		add_relation(pstate, scope->companies, "company", false);
-	if (scope->event_row)
-		add_relation(pstate, scope->events, "event", false);
-	if (scope->deal_row)
-		add_relation(pstate, scope->deals, "deal", false);
-	return pstate;
-}
-
-static ParseState *
-event_namespace(Compiler *compiler, const char *text)
-{
-	ParseState *pstate = make_parsestate(NULL);
-
-	pstate->p_sourcetext = text;
-	pstate->p_ref_hook_state = compiler;
-	pstate->p_post_columnref_hook = explain_column;
-	add_relation(pstate, compiler->scope->events, "event", true);
-	return pstate;
-}
-
-static void
-add_relation(ParseState *pstate, Oid relation, const char *name, bool bare)
-{
-	Relation	rel = table_open(relation, AccessShareLock);
-	ParseNamespaceItem *item;
-
-	item = addRangeTableEntryForRelation(pstate, rel, AccessShareLock,
-										 makeAlias(name, NIL), false, true);
-	addNSItemToQuery(pstate, item, false, true, bare);
-	table_close(rel, NoLock);
-}
-
 
 /*
  * Compile the atoms that a text uses, and number the distinct ones by first
@@ -519,11 +428,11 @@ event_expression(Compiler *compiler, const VocabularyWord *word,
 				 text);
 		if (round > 1)
 			push_source(&source, text, NULL);
-		syntax.pstate = event_namespace(compiler, text);
+		syntax.pstate = analysis_of_event(compiler, text);
 		if (round > 1)
 			raw = syntax_parse(syntax.pstate);
 		syntax.moving = NIL;
-		result = analyse(&syntax, syntax_rewrite(&syntax, raw), target,
+		result = analysis_run(&syntax, syntax_rewrite(&syntax, raw), target,
 						 argument);
 		*canonical = deparse_event(compiler, result, NULL);
 		if (round > 1)
@@ -549,14 +458,14 @@ visited_filter(Compiler *compiler, VocabularyCall *call)
 	Node	   *result;
 
 	push_source(&source, path, "setting page_view_path");
-	pstate = event_namespace(compiler, path);
+	pstate = analysis_of_event(compiler, path);
 	event_expression(compiler, call->word, "path", pstate,
 					 syntax_parse(pstate), TEXTOID, &text);
 	pop_source(&source);
 
 	text = psprintf("(%s) ~~ %s", text, quote_literal_cstr(call->pattern));
 	push_source(&source, text, "path and pattern of visited");
-	pstate = event_namespace(compiler, text);
+	pstate = analysis_of_event(compiler, text);
 	result = event_expression(compiler, call->word, "filter", pstate,
 							  syntax_parse(pstate), BOOLOID,
 							  &call->filter_text);
@@ -576,270 +485,6 @@ deparse_event(Compiler *compiler, Node *node, const char *prefix)
 											  compiler->scope->events);
 
 	return deparse_expression(node, context, prefix != NULL, true);
-}
-
-/*
- * Analyse a rewritten raw tree and check the result.  The argument is that
- * of an event function, or NULL for a whole predicate.
- */
-static Node *
-analyse(Syntax *syntax, Node *raw, Oid target, const char *argument)
-{
-	ParseState *pstate = syntax->pstate;
-	Analysis	analysis = {.pstate = pstate, .moving = syntax->moving};
-	Node	   *node = transformExpr(pstate, raw, EXPR_KIND_OTHER);
-	Node	   *coerced;
-
-	check_walker(node, &analysis);
-	if (!OidIsValid(target) && exprType(node) == UNKNOWNOID)
-		target = TEXTOID;
-	if (OidIsValid(target))
-	{
-		coerced = coerce_to_target_type(pstate, node, exprType(node),
-										target, -1, COERCION_ASSIGNMENT,
-										COERCE_IMPLICIT_CAST, -1);
-		if (coerced == NULL)
-			refuse_type(syntax, node, target, argument);
-		node = coerced;
-		check_walker(node, &analysis);
-	}
-	else if (get_typtype(exprType(node)) == TYPTYPE_PSEUDO)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("a value of type %s cannot be used here",
-						format_type_be(exprType(node))),
-				 parser_errposition(pstate, exprLocation(node))));
-	assign_expr_collations(pstate, node);
-	return node;
-}
-
-static void
-refuse_type(Syntax *syntax, Node *node, Oid target, const char *argument)
-{
-	const char *wanted = format_type_be(target);
-	const char *found = format_type_be(exprType(node));
-
-	ereport(ERROR,
-			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 argument ?
-			 errmsg("argument \"%s\" of %s must be type %s, not type %s",
-					argument, syntax->inside->name, wanted, found) :
-			 errmsg("predicate must be type %s, not type %s", wanted, found),
-			 target == NUMERICOID ?
-			 errhint("Cast it, as in (properties->>'price')::numeric.") :
-			 target == BOOLOID && IsA(node, Const) &&
-			 exprType(node) == INT4OID && argument ?
-			 errhint("A number of times is given by name: times => n.") : 0,
-			 parser_errposition(syntax->pstate, exprLocation(node))));
-}
-
-/*
- * The Param that stands for a use of an atom.
- */
-static Node *
-atom_param(ParseState *pstate, ParamRef *ref)
-{
-	Compiler   *compiler = (Compiler *) pstate->p_ref_hook_state;
-	int			number = list_nth_int(compiler->numbers, ref->number - 1);
-	AtomSpec   *spec = (AtomSpec *) list_nth(compiler->atoms, number - 1);
-	Param	   *param = makeNode(Param);
-
-	param->paramkind = PARAM_EXTERN;
-	param->paramid = number;
-	param->paramtype = spec->type;
-	param->paramtypmod = spec->typmod;
-	param->paramcollid = spec->collation;
-	param->location = ref->location;
-	return (Node *) param;
-}
-
-/*
- * A column that was not found: say so, and what may have been meant.
- */
-static Node *
-explain_column(ParseState *pstate, ColumnRef *column, Node *var)
-{
-	Compiler   *compiler = (Compiler *) pstate->p_ref_hook_state;
-	const char *wrong = strVal(llast(column->fields));
-	const char *row = "contact";
-	const char *prefix = "";
-	const char *nearest;
-	bool		bare = list_length(column->fields) == 1;
-	bool		event;
-
-	if (var != NULL || list_length(column->fields) > 2)
-		return NULL;			/* good, or PostgreSQL's own error */
-
-	event = pstate->p_paramref_hook == NULL;
-	if (event)
-		row = "event";
-	if (!bare)
-	{
-		row = strVal(linitial(column->fields));
-		prefix = psprintf("%s.", row);
-	}
-	nearest = nearest_column(pstate, wrong, row);
-	if (nearest == NULL && bare && !event)
-	{
-		nearest = nearest_column(pstate, wrong, "company");
-		prefix = "company.";
-	}
-
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_COLUMN),
-			 errmsg("column \"%s\" does not exist",
-					NameListToString(column->fields)),
-			 nearest ?
-			 errhint("Perhaps you meant \"%s%s\".", prefix, nearest) :
-			 bare && !event && OidIsValid(compiler->scope->events) &&
-			 get_attnum(compiler->scope->events, wrong) > 0 ?
-			 errhint("An event's columns can be used in a filter, as in did('Signed Up', filter => ...).") : 0,
-			 parser_errposition(pstate, column->location)));
-	return NULL;				/* keep compiler quiet */
-}
-
-/*
- * The nearest column of a row, or NULL.
- */
-static const char *
-nearest_column(ParseState *pstate, const char *wrong, const char *row)
-{
-	List	   *names = NIL;
-	ListCell   *lc;
-	ListCell   *name;
-
-	foreach(lc, pstate->p_rtable)
-	{
-		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
-
-		if (strcmp(rte->eref->aliasname, row) != 0)
-			continue;
-		foreach(name, rte->eref->colnames)
-		{
-			if (strVal(lfirst(name))[0] != '\0')	/* not dropped */
-				names = lappend(names, strVal(lfirst(name)));
-		}
-	}
-	return nearest_name(wrong, names);
-}
-
-/*
- * Refuse what the raw tree does not show: aggregates, set-returning and
- * mutable functions, whole rows and system columns.
- */
-static bool
-check_walker(Node *node, void *context)
-{
-	Analysis   *analysis = (Analysis *) context;
-	Oid			function;
-
-	if (node == NULL)
-		return false;
-
-	switch (nodeTag(node))
-	{
-		case T_Var:
-			if (((Var *) node)->varattno == InvalidAttrNumber)
-				refuse(analysis, node, "a whole row");
-			if (((Var *) node)->varattno < 0)
-				refuse(analysis, node, "a system column");
-			break;
-		case T_Const:
-			if (list_member_int(analysis->moving,
-								((Const *) node)->location) &&
-				reads_clock((Const *) node))
-				refuse(analysis, node, "a literal that depends on the current time");
-			break;
-		case T_Aggref:
-			refuse(analysis, node, "an aggregate function");
-			break;
-		case T_WindowFunc:
-			refuse(analysis, node, "a window function");
-			break;
-		case T_SubLink:
-			refuse(analysis, node, "a subquery");
-			break;
-		case T_FuncExpr:
-			if (((FuncExpr *) node)->funcretset)
-				refuse(analysis, node, "a set-returning function");
-			break;
-		case T_OpExpr:
-			if (((OpExpr *) node)->opretset)
-				refuse(analysis, node, "a set-returning operator");
-			break;
-		case T_SQLValueFunction:
-		case T_NextValueExpr:
-			refuse(analysis, node, "a function of the session");
-			break;
-		default:
-			break;
-	}
-
-	if (check_functions_in_node(node, function_is_mutable, &function))
-		refuse_mutable(analysis, node, function);
-	return expression_tree_walker(node, check_walker, context);
-}
-
-static void
-refuse(Analysis *analysis, Node *node, const char *what)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("%s cannot be used in a predicate", what),
-			 IsA(node, Aggref) ?
-			 errhint("To look at a contact's events use event_count, event_sum and the like.") : 0,
-			 parser_errposition(analysis->pstate, exprLocation(node))));
-}
-
-static void
-refuse_mutable(Analysis *analysis, Node *node, Oid function)
-{
-	Oid			operator = InvalidOid;
-
-	if (IsA(node, OpExpr) || IsA(node, DistinctExpr) || IsA(node, NullIfExpr))
-		operator = ((OpExpr *) node)->opno;
-	else if (IsA(node, ScalarArrayOpExpr))
-		operator = ((ScalarArrayOpExpr *) node)->opno;
-
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-			 OidIsValid(operator) ?
-			 errmsg("operator %s is not immutable",
-					format_operator(operator)) :
-			 IsA(node, CoerceViaIO) ?
-			 errmsg("cast from type %s to type %s is not immutable",
-					format_type_be(exprType((Node *) ((CoerceViaIO *) node)->arg)),
-					format_type_be(exprType(node))) :
-			 errmsg("function %s is not immutable",
-					format_procedure(function)),
-			 func_volatile(function) == PROVOLATILE_STABLE ?
-			 errdetail("Its result can change with the session's settings, such as TimeZone, or with time.") :
-			 errdetail("It can give another result at each call."),
-			 parser_errposition(analysis->pstate, exprLocation(node))));
-}
-
-static bool
-function_is_mutable(Oid function, void *context)
-{
-	*(Oid *) context = function;
-	return func_volatile(function) != PROVOLATILE_IMMUTABLE;
-}
-
-/*
- * Is a literal with a word such as "today" in it read by a function that
- * looks at the clock?  Input functions of dates and times are stable, those
- * of text are immutable; of an array, the element's counts.
- */
-static bool
-reads_clock(Const *constant)
-{
-	Oid			element = get_base_element_type(constant->consttype);
-	Oid			function;
-	Oid			parameter;
-
-	getTypeInputInfo(OidIsValid(element) ? element : constant->consttype,
-					 &function, &parameter);
-	return func_volatile(function) != PROVOLATILE_IMMUTABLE;
 }
 
 /*

@@ -234,9 +234,6 @@ rewrite_list(Syntax *syntax, List *list)
 		lfirst(lc) = syntax_rewrite(syntax, (Node *) lfirst(lc));
 }
 
-static const char *const clock_hint =
-"Time enters by windows: give an event function one, as in did('Signed Up', within => '7 days'). For a column, in_last(column, '7 days') is planned for a later version.";
-
 static void
 refuse_node(Syntax *syntax, Node *node)
 {
@@ -287,7 +284,7 @@ refuse_node(Syntax *syntax, Node *node)
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("%s cannot be used in a predicate", what),
-			 clock ? errhint("%s", clock_hint) : 0,
+			 clock ? errhint(SYNTAX_CLOCK_HINT) : 0,
 			 parser_errposition(syntax->pstate, exprLocation(node))));
 }
 
@@ -478,9 +475,10 @@ check_function_name(Syntax *syntax, FuncCall *call)
 	if (clock)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("%s of the current time cannot be used in a predicate",
-						name),
-				 errhint("%s", clock_hint),
+				 errmsg("function %s(%s) cannot be used in a predicate",
+						name, call->args ? "..." : ""),
+				 errdetail("It reads the current time."),
+				 errhint(SYNTAX_CLOCK_HINT),
 				 parser_errposition(syntax->pstate, call->location)));
 
 	if (list_length(call->funcname) > 1 ||

@@ -10,6 +10,11 @@
 
 #include "vocabulary.h"
 
+#define SYNTAX_CLOCK_HINT \
+	"Give an event function a window, as in " \
+	"did('Signed Up', within => '7 days'). For a column, " \
+	"in_last(column, '7 days') is planned for a later version."
+
 /* An atom as the text uses it; a ParamRef with its number stands for it. */
 typedef struct AtomUse
 {

@@ -353,6 +353,8 @@ read_within(ParseState *pstate, const VocabularyWord *word, Node *node)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"%s\" of %s must be a positive interval",
 						argument, word->name),
+				 result->month < 0 || result->day < 0 || result->time < 0 ?
+				 errdetail("No part of it may be negative.") : 0,
 				 parser_errposition(pstate, exprLocation(node))));
 	if (result->month / 12.0 + result->day / 365.25 +
 		result->time / (365.25 * USECS_PER_DAY) > MAX_WINDOW_YEARS)
