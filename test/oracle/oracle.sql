@@ -1,0 +1,340 @@
+-- The oracle: what a model's maintained tables must contain, computed from the
+-- application tables by plain SQL.
+--
+-- It is written apart from the engine: it calls none of its functions and reads
+-- none of its state except in order to compare.  A test states each segment
+-- twice, as predicate text for lifecycle, and here as a query of its own.
+--
+--   INSERT INTO oracle.segment (model, name, query) VALUES
+--       ('shop', 'Buyer', $$SELECT c.id FROM shop.contacts c WHERE EXISTS (...)$$);
+--   SELECT * FROM oracle.check('shop', now());     -- no row: all is right
+--
+-- The queries run in the model's time zone, so that "$1 - interval '1 month'"
+-- means what a window of the model means.
+
+CREATE SCHEMA oracle;
+
+CREATE TABLE oracle.segment (
+    model text NOT NULL,
+    name text NOT NULL,
+    query text NOT NULL,
+    stage text,
+    PRIMARY KEY (model, name)
+);
+COMMENT ON TABLE oracle.segment IS 'Segments as plain SQL: what the engine must agree with.';
+COMMENT ON COLUMN oracle.segment.query IS 'Query over the application tables that returns the keys of the members at the instant $1, each once.';
+COMMENT ON COLUMN oracle.segment.stage IS 'The stage that lifecycle_add_segment was given as stage, if any.';
+
+CREATE TABLE oracle.model (
+    model text PRIMARY KEY
+);
+COMMENT ON TABLE oracle.model IS 'Models whose stages come from segments only, never from a person, a deal or another rule: there the stage is checked against the memberships.';
+
+CREATE TABLE oracle.seen (
+    model text NOT NULL,
+    segment text NOT NULL,
+    contact text NOT NULL,
+    PRIMARY KEY (model, segment, contact)
+);
+COMMENT ON TABLE oracle.seen IS 'Memberships that the queries of oracle.segment gave at any earlier check.';
+
+-- The expression that a role of the model stands for, over a row named r: a
+-- quoted column, a constant, or null.
+CREATE FUNCTION oracle.role_expression(of_model text, of_object text, of_role text)
+RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce((SELECT coalesce(format('r.%I', column_name), format('%L::text', constant))
+                     FROM lifecycle.model_column
+                     WHERE model = of_model AND object = of_object AND role = of_role),
+                    'NULL::text')
+$$;
+COMMENT ON FUNCTION oracle.role_expression(text, text, text) IS 'Column or constant that a role of a model is mapped to.';
+
+CREATE FUNCTION oracle.check_segments(of_model text, clock timestamptz)
+RETURNS TABLE (what text, key text, expected text, actual text)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    one oracle.segment;
+BEGIN
+    FOR one IN SELECT * FROM oracle.segment s WHERE s.model = of_model ORDER BY s.name LOOP
+        RETURN QUERY EXECUTE format($query$
+            WITH
+                expected(contact) AS MATERIALIZED (SELECT q.k::text FROM (%1$s) AS q(k)),
+                actual(contact) AS MATERIALIZED (
+                    SELECT m.contact::text FROM %2$I.segment_member m WHERE m.segment = %3$L),
+                remembered AS (
+                    INSERT INTO oracle.seen SELECT %4$L, %3$L, e.contact FROM expected e
+                    ON CONFLICT DO NOTHING)
+            SELECT %5$L, d.contact, 'member', 'no member'
+            FROM (TABLE expected EXCEPT ALL TABLE actual) d
+            UNION ALL
+            SELECT %5$L, d.contact, 'no member', 'member'
+            FROM (TABLE actual EXCEPT ALL TABLE expected) d
+            $query$, one.query, of_model, one.name, of_model, 'segment ' || one.name)
+        USING clock;
+    END LOOP;
+
+    -- entered and left take turns, and the last agrees with the membership
+    RETURN QUERY EXECUTE format($query$
+        WITH
+            line AS (
+                SELECT h.segment, h.contact::text AS contact, h.id, h.change,
+                    lag(h.change, 1, 'left') OVER w AS before,
+                    lead(h.id) OVER w IS NULL AS is_last
+                FROM %1$I.segment_history h
+                JOIN %1$I.segment s ON s.name = h.segment
+                WINDOW w AS (PARTITION BY h.segment, h.contact ORDER BY h.id))
+        SELECT 'segment history of ' || l.segment, l.contact,
+            CASE l.before WHEN 'left' THEN 'entered' ELSE 'left' END, l.change
+        FROM line l
+        WHERE l.change IS NOT DISTINCT FROM l.before
+        UNION ALL
+        SELECT 'last segment history of ' || coalesce(l.segment, m.segment),
+            coalesce(l.contact, m.contact::text),
+            CASE WHEN m.contact IS NULL THEN 'left' ELSE 'entered' END,
+            coalesce(l.change, 'nothing')
+        FROM (SELECT * FROM line WHERE is_last) l
+        FULL JOIN %1$I.segment_member m
+            ON m.segment = l.segment AND m.contact::text = l.contact
+        WHERE coalesce(l.change, 'nothing')
+            IS DISTINCT FROM CASE WHEN m.contact IS NULL THEN 'left' ELSE 'entered' END
+        $query$, of_model);
+END
+$$;
+COMMENT ON FUNCTION oracle.check_segments(text, timestamptz) IS 'Memberships against the queries of oracle.segment, both ways, and the segment history against the memberships.';
+
+-- Contacts or companies: the column of the application table, the history and
+-- the counts say the same.
+CREATE FUNCTION oracle.check_standing(of_model text, of_object text)
+RETURNS TABLE (what text, key text, expected text, actual text)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- the registry names the objects by their tables, the history by the row
+    many text := CASE of_object WHEN 'contact' THEN 'contacts' ELSE 'companies' END;
+    application regclass := (SELECT CASE of_object WHEN 'contact' THEN m.contacts ELSE m.companies END
+                             FROM lifecycle.model m WHERE m.name = of_model);
+    kind text;
+BEGIN
+    IF application IS NULL THEN
+        RETURN;
+    END IF;
+
+    FOREACH kind IN ARRAY ARRAY['stage', 'status'] LOOP
+        RETURN QUERY EXECUTE format($query$
+            WITH
+                holder AS (SELECT (%1$s)::text AS key, (%2$s)::text AS now FROM %3$s r),
+                line AS (
+                    SELECT h.%4$I::text AS key, h.id, h.%5$I AS from_, h.%6$I AS to_,
+                        lag(h.%6$I) OVER w AS before,
+                        lead(h.id) OVER w IS NULL AS is_last
+                    FROM %7$I.%8$I h
+                    WHERE h.object = %4$L
+                    WINDOW w AS (PARTITION BY h.%4$I ORDER BY h.id))
+            SELECT %9$L || ' and its history', h.key, l.to_, h.now
+            FROM holder h LEFT JOIN line l ON l.key = h.key AND l.is_last
+            WHERE h.now IS DISTINCT FROM l.to_
+            UNION ALL
+            SELECT 'chain of the history of ' || %9$L, h.key, l.before, l.from_
+            FROM holder h JOIN line l ON l.key = h.key
+            WHERE l.from_ IS DISTINCT FROM l.before
+            UNION ALL
+            SELECT 'change in the history of ' || %9$L, h.key, 'a change', l.to_
+            FROM holder h JOIN line l ON l.key = h.key
+            WHERE l.from_ IS NOT DISTINCT FROM l.to_
+            $query$,
+            oracle.role_expression(of_model, many, 'key'),
+            oracle.role_expression(of_model, many, CASE kind WHEN 'stage' THEN 'stage' ELSE 'lead_status' END),
+            application, of_object, 'from_' || kind, 'to_' || kind, of_model,
+            CASE kind WHEN 'stage' THEN 'stage_history' ELSE 'lead_status_history' END,
+            of_object || '''s ' || CASE kind WHEN 'stage' THEN 'stage' ELSE 'lead status' END);
+    END LOOP;
+
+    RETURN QUERY EXECUTE format($query$
+        WITH
+            expected AS (
+                SELECT (%1$s)::text AS stage, count(*) AS number FROM %2$s r GROUP BY 1),
+            actual AS (
+                SELECT c.stage, sum(c.number)::bigint AS number FROM %3$I.stage_count c
+                WHERE c.object = %4$L GROUP BY 1)
+        SELECT %4$L || ' count of stage', stage, e.number::text, a.number::text
+        FROM (SELECT * FROM expected WHERE stage IS NOT NULL) e
+        FULL JOIN (SELECT * FROM actual WHERE stage IS NOT NULL) a USING (stage)
+        WHERE coalesce(e.number, 0) <> coalesce(a.number, 0)
+        $query$,
+        oracle.role_expression(of_model, many, 'stage'), application, of_model, of_object);
+END
+$$;
+COMMENT ON FUNCTION oracle.check_standing(text, text) IS 'Stage and lead status of contacts or companies: column, history and counts against each other.';
+
+-- A model whose stages come from segments only: each contact is at the furthest
+-- stage of the segments that it ever entered.
+CREATE FUNCTION oracle.check_stages(of_model text)
+RETURNS TABLE (what text, key text, expected text, actual text)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    of_contacts regclass;
+    of_companies regclass;
+BEGIN
+    IF NOT EXISTS (SELECT FROM oracle.model o WHERE o.model = of_model) THEN
+        RETURN;
+    END IF;
+    SELECT m.contacts, m.companies INTO of_contacts, of_companies
+    FROM lifecycle.model m WHERE m.name = of_model;
+
+    -- The history of memberships says exactly where a contact must be; what the
+    -- oracle has seen itself says where it must be at least.
+    RETURN QUERY EXECUTE format($query$
+        WITH
+            contact AS (SELECT (%1$s)::text AS key, (%2$s)::text AS stage FROM %3$s r),
+            entered AS (
+                SELECT h.contact::text AS key, max(p.position) AS position
+                FROM %4$I.segment_history h
+                JOIN oracle.segment s ON s.model = %4$L AND s.name = h.segment
+                JOIN %4$I.stage p ON p.name = s.stage
+                WHERE h.change = 'entered'
+                GROUP BY 1),
+            seen AS (
+                SELECT o.contact AS key, max(p.position) AS position
+                FROM oracle.seen o
+                JOIN oracle.segment s ON s.model = o.model AND s.name = o.segment
+                JOIN %4$I.stage p ON p.name = s.stage
+                WHERE o.model = %4$L
+                GROUP BY 1)
+        SELECT 'stage by segments', c.key, e.name, c.stage
+        FROM contact c
+        LEFT JOIN entered USING (key)
+        LEFT JOIN %4$I.stage e ON e.position = entered.position
+        WHERE c.stage IS DISTINCT FROM e.name
+        UNION ALL
+        SELECT 'stage by segments seen', c.key, 'at least ' || e.name, c.stage
+        FROM contact c
+        JOIN seen USING (key)
+        JOIN %4$I.stage e ON e.position = seen.position
+        LEFT JOIN %4$I.stage a ON a.name = c.stage
+        WHERE a.position IS NULL OR a.position < seen.position
+        $query$,
+        oracle.role_expression(of_model, 'contacts', 'key'),
+        oracle.role_expression(of_model, 'contacts', 'stage'), of_contacts, of_model);
+
+    -- Forward only: nobody ever went back.
+    RETURN QUERY EXECUTE format($query$
+        SELECT h.object || ' went back', coalesce(h.contact::text, h.company::text),
+            'beyond ' || h.from_stage, h.to_stage
+        FROM %1$I.stage_history h
+        LEFT JOIN %1$I.stage f ON f.name = h.from_stage
+        LEFT JOIN %1$I.stage t ON t.name = h.to_stage
+        WHERE h.from_stage IS NOT NULL
+            AND (t.position IS NULL OR t.position <= f.position)
+        $query$, of_model);
+
+    IF of_companies IS NULL THEN
+        RETURN;
+    END IF;
+    RETURN QUERY EXECUTE format($query$
+        WITH
+            company AS (SELECT (%1$s)::text AS key, (%2$s)::text AS stage FROM %3$s r),
+            contact AS (SELECT (%4$s)::text AS company, (%5$s)::text AS stage FROM %6$s r),
+            furthest AS (
+                SELECT c.company AS key, max(p.position) AS position
+                FROM contact c
+                JOIN %7$I.stage p ON p.name = c.stage AND p.on_path
+                GROUP BY 1)
+        SELECT 'company''s stage by its contacts', c.key, 'at least ' || e.name, c.stage
+        FROM company c
+        JOIN furthest USING (key)
+        JOIN %7$I.stage e ON e.position = furthest.position
+        LEFT JOIN %7$I.stage a ON a.name = c.stage
+        WHERE (a.position IS NULL OR a.position < furthest.position)
+            AND (SELECT s.value FROM %7$I.setting s WHERE s.name = 'company_stage') = 'furthest'
+        $query$,
+        oracle.role_expression(of_model, 'companies', 'key'),
+        oracle.role_expression(of_model, 'companies', 'stage'), of_companies,
+        oracle.role_expression(of_model, 'contacts', 'company'),
+        oracle.role_expression(of_model, 'contacts', 'stage'), of_contacts, of_model);
+END
+$$;
+COMMENT ON FUNCTION oracle.check_stages(text) IS 'Where stages come from segments only: contacts at the furthest stage of the segments that they entered, companies at least as far as their contacts, nobody back.';
+
+CREATE FUNCTION oracle.check_deals(of_model text)
+RETURNS TABLE (what text, key text, expected text, actual text)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    of_deals regclass := (SELECT m.deals FROM lifecycle.model m WHERE m.name = of_model);
+BEGIN
+    IF of_deals IS NULL THEN
+        RETURN;
+    END IF;
+    RETURN QUERY EXECUTE format($query$
+        WITH
+            deal AS (
+                SELECT (%1$s)::text AS key, (%2$s)::text AS contact, (%3$s)::text AS stage,
+                    (%4$s)::boolean AS is_open,
+                    coalesce((%5$s)::text, (SELECT p.name FROM %7$I.pipeline p
+                                            ORDER BY p.position LIMIT 1)) AS pipeline
+                FROM %6$s r),
+            line AS (
+                SELECT h.deal::text AS key, h.to_stage AS to_, h.from_stage AS from_,
+                    lag(h.to_stage) OVER w AS before,
+                    lead(h.id) OVER w IS NULL AS is_last
+                FROM %7$I.deal_history h
+                WINDOW w AS (PARTITION BY h.deal ORDER BY h.id))
+        SELECT 'deal is open', d.key, (s.kind = 'open')::text, d.is_open::text
+        FROM deal d
+        LEFT JOIN %7$I.deal_stage s ON s.pipeline = d.pipeline AND s.name = d.stage
+        WHERE d.is_open IS DISTINCT FROM (s.kind = 'open')
+        UNION ALL
+        SELECT 'open deals of contact in ' || d.pipeline, d.contact, '1', count(*)::text
+        FROM deal d
+        WHERE d.is_open
+        GROUP BY d.contact, d.pipeline
+        HAVING count(*) > 1
+        UNION ALL
+        SELECT 'deal and its history', d.key, l.to_, d.stage
+        FROM deal d LEFT JOIN line l ON l.key = d.key AND l.is_last
+        WHERE d.stage IS DISTINCT FROM l.to_
+        UNION ALL
+        SELECT 'chain of the history of deal', d.key, l.before, l.from_
+        FROM deal d JOIN line l ON l.key = d.key
+        WHERE l.from_ IS DISTINCT FROM l.before
+        $query$,
+        oracle.role_expression(of_model, 'deals', 'key'),
+        oracle.role_expression(of_model, 'deals', 'contact'),
+        oracle.role_expression(of_model, 'deals', 'stage'),
+        oracle.role_expression(of_model, 'deals', 'is_open'),
+        oracle.role_expression(of_model, 'deals', 'pipeline'), of_deals, of_model);
+END
+$$;
+COMMENT ON FUNCTION oracle.check_deals(text) IS 'Deals: is_open by the deal stage, one open deal per contact and pipeline, history and column.';
+
+CREATE FUNCTION oracle.check(model text, clock timestamptz)
+RETURNS TABLE (what text, key text, expected text, actual text)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    zone text;
+    session_zone text := current_setting('TimeZone');
+BEGIN
+    EXECUTE format('SELECT value FROM %I.setting WHERE name = ''time_zone''', model) INTO zone;
+    PERFORM set_config('TimeZone', coalesce(zone, 'UTC'), true);
+    RETURN QUERY
+        SELECT * FROM oracle.check_segments(model, clock)
+        UNION ALL SELECT * FROM oracle.check_standing(model, 'contact')
+        UNION ALL SELECT * FROM oracle.check_standing(model, 'company')
+        UNION ALL SELECT * FROM oracle.check_stages(model)
+        UNION ALL SELECT * FROM oracle.check_deals(model)
+        ORDER BY 1, 2;
+    PERFORM set_config('TimeZone', session_zone, true);
+END
+$$;
+COMMENT ON FUNCTION oracle.check(text, timestamptz) IS 'Rows in which the maintained tables of a model differ from what plain SQL over its application tables gives at an instant. None: all is right.';
