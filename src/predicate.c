@@ -67,7 +67,7 @@ typedef struct SourceText
 typedef struct PlacedColumns
 {
 	const PredicateScope *scope;
-	Predicate  *predicate;
+	Predicate	predicate;
 } PlacedColumns;
 
 static int	pin_settings(const PredicateScope *scope);
@@ -75,7 +75,7 @@ static void push_source(SourceText *source, const char *text,
 						const char *origin);
 static void pop_source(SourceText *source);
 static void source_error(void *arg);
-static void collect_atoms(Compiler *compiler, List *uses);
+static void collect_atoms(Compiler *compiler, const Syntax *syntax);
 static AtomSpec *compile_use(Compiler *compiler, AtomUse *use);
 static AtomSpec *compile_call(Compiler *compiler, VocabularyCall *call);
 static void check_value(VocabularyCall *call, Node *value);
@@ -103,8 +103,8 @@ predicate_compile(const PredicateScope *scope, const char *text,
 	Syntax		syntax = {.scope = scope};
 	int			settings = pin_settings(scope);
 	SourceText	source;
-	Predicate  *result = palloc0(sizeof(Predicate));
-	PlacedColumns placed = {.scope = scope, .predicate = result};
+	PlacedColumns placed = {.scope = scope};
+	Predicate  *result;
 	Node	   *node;
 	ListCell   *lc;
 
@@ -113,14 +113,18 @@ predicate_compile(const PredicateScope *scope, const char *text,
 
 	syntax.pstate = analysis_of_contact(&compiler, text);
 	node = syntax_rewrite(&syntax, syntax_parse(syntax.pstate));
-	collect_atoms(&compiler, syntax.uses);
+	collect_atoms(&compiler, &syntax);
 	node = analysis_run(&syntax, node, must_be_boolean ? BOOLOID : InvalidOid,
 				   NULL);
-	node = (Node *) plan(node);
+	node = place_columns((Node *) plan(node), &placed);
 
 	MemoryContextSwitchTo(caller);
+	result = palloc(sizeof(Predicate));
+	*result = placed.predicate;
 	result->type = exprType(node);
-	result->expr = (Expr *) place_columns(node, &placed);
+	result->expr = copyObject((Expr *) node);
+	result->contact_columns = bms_copy(result->contact_columns);
+	result->company_columns = bms_copy(result->company_columns);
 	foreach(lc, compiler.atoms)
 		result->atoms = lappend(result->atoms,
 								copy_atom((AtomSpec *) lfirst(lc)));
@@ -254,12 +258,16 @@ source_error(void *arg)
  * use.
  */
 static void
-collect_atoms(Compiler *compiler, List *uses)
+collect_atoms(Compiler *compiler, const Syntax *syntax)
 {
 	List	   *hashes = NIL;
 	ListCell   *lc;
 
-	foreach(lc, uses)
+	/* A call that no atom is left of, as in event_count(...) >= 0, too. */
+	foreach(lc, syntax->calls)
+		compile_call(compiler, (VocabularyCall *) lfirst(lc));
+
+	foreach(lc, syntax->uses)
 	{
 		AtomSpec   *spec = compile_use(compiler, (AtomUse *) lfirst(lc));
 		int			hash;
@@ -511,7 +519,7 @@ static Node *
 place_columns(Node *node, void *context)
 {
 	PlacedColumns *placed = (PlacedColumns *) context;
-	Predicate  *predicate = placed->predicate;
+	Predicate  *predicate = &placed->predicate;
 	Var		   *var;
 
 	if (node == NULL)

@@ -702,6 +702,7 @@ read_call(Syntax *syntax, FuncCall *call)
 {
 	const char *name = strVal(linitial(call->funcname));
 	const VocabularyWord *word = vocabulary_find(name);
+	VocabularyCall *result;
 
 	check_call(syntax, call, word);
 	if (word->kind != ATOM_IN_SEGMENT && !OidIsValid(syntax->scope->events))
@@ -710,7 +711,9 @@ read_call(Syntax *syntax, FuncCall *call)
 				 errmsg("the model has no events table"),
 				 errdetail("%s looks at events.", name),
 				 parser_errposition(syntax->pstate, call->location)));
-	return vocabulary_read(syntax->pstate, word, call);
+	result = vocabulary_read(syntax->pstate, word, call);
+	syntax->calls = lappend(syntax->calls, result);
+	return result;
 }
 
 static Node *

@@ -29,6 +29,7 @@ typedef struct Syntax
 	ParseState *pstate;			/* its p_sourcetext is the text */
 	const VocabularyWord *inside;	/* the event function whose filter or value
 									 * this is; NULL for a predicate */
+	List	   *calls;			/* out: of VocabularyCall *, in text order */
 	List	   *uses;			/* out: of AtomUse *, in text order */
 	List	   *moving;			/* out: locations of literals such as 'today' */
 } Syntax;
