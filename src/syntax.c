@@ -44,7 +44,7 @@ static const Comparison comparisons[] = {
 };
 
 static void rewrite_list(Syntax *syntax, List *list);
-static void refuse_node(Syntax *syntax, Node *node) pg_attribute_noreturn();
+static void refuse_node(Syntax *syntax, Node *node);
 static void check_column(Syntax *syntax, ColumnRef *column);
 static void note_literal(Syntax *syntax, A_Const *constant);
 static Node *rewrite_call(Syntax *syntax, FuncCall *call);
