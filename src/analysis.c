@@ -44,7 +44,7 @@ static void add_relation(ParseState *pstate, Oid relation, const char *name,
 static void refuse_type(Syntax *syntax, Node *node, Oid target,
 						const char *argument);
 static Node *atom_param(ParseState *pstate, ParamRef *ref);
-static Node *explain_column(ParseState *pstate, ColumnRef *column, Node *var);
+static Node *check_column(ParseState *pstate, ColumnRef *column, Node *var);
 static const char *nearest_column(ParseState *pstate, const char *wrong,
 								  const char *row);
 static bool check_walker(Node *node, void *context);
@@ -66,7 +66,7 @@ analysis_of_contact(Compiler *compiler, const char *text)
 	pstate->p_sourcetext = text;
 	pstate->p_ref_hook_state = compiler;
 	pstate->p_paramref_hook = atom_param;
-	pstate->p_post_columnref_hook = explain_column;
+	pstate->p_post_columnref_hook = check_column;
 	add_relation(pstate, scope->contacts, "contact", true);
 	if (OidIsValid(scope->companies))
 		add_relation(pstate, scope->companies, "company", false);
@@ -84,7 +84,7 @@ analysis_of_event(Compiler *compiler, const char *text)
 
 	pstate->p_sourcetext = text;
 	pstate->p_ref_hook_state = compiler;
-	pstate->p_post_columnref_hook = explain_column;
+	pstate->p_post_columnref_hook = check_column;
 	add_relation(pstate, compiler->scope->events, "event", true);
 	return pstate;
 }
@@ -178,10 +178,11 @@ atom_param(ParseState *pstate, ParamRef *ref)
 }
 
 /*
- * A column that was not found: say so, and what may have been meant.
+ * Hook for resolved and unresolved columns.  A whole row is refused; of a
+ * column that was not found it is said what may have been meant.
  */
 static Node *
-explain_column(ParseState *pstate, ColumnRef *column, Node *var)
+check_column(ParseState *pstate, ColumnRef *column, Node *var)
 {
 	Compiler   *compiler = (Compiler *) pstate->p_ref_hook_state;
 	const char *wrong = strVal(llast(column->fields));
@@ -191,6 +192,13 @@ explain_column(ParseState *pstate, ColumnRef *column, Node *var)
 	bool		bare = list_length(column->fields) == 1;
 	bool		event;
 
+	if (var != NULL && IsA(var, Var) &&
+		((Var *) var)->varattno == InvalidAttrNumber)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("\"%s\" is a row, not a column", wrong),
+				 errhint("Write one of its columns."),
+				 parser_errposition(pstate, column->location)));
 	if (var != NULL || list_length(column->fields) > 2)
 		return NULL;			/* good, or PostgreSQL's own error */
 
@@ -263,9 +271,7 @@ check_walker(Node *node, void *context)
 	switch (nodeTag(node))
 	{
 		case T_Var:
-			if (((Var *) node)->varattno == InvalidAttrNumber)
-				refuse(analysis, node, "a whole row");
-			if (((Var *) node)->varattno < 0)
+			if (((Var *) node)->varattno <= 0)
 				refuse(analysis, node, "a system column");
 			break;
 		case T_Const:

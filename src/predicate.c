@@ -78,6 +78,7 @@ static void source_error(void *arg);
 static void collect_atoms(Compiler *compiler, const Syntax *syntax);
 static AtomSpec *compile_use(Compiler *compiler, AtomUse *use);
 static AtomSpec *compile_call(Compiler *compiler, VocabularyCall *call);
+static bool is_true(const Expr *filter);
 static void check_value(VocabularyCall *call, Node *value);
 static Node *event_expression(Compiler *compiler, const VocabularyWord *word,
 							  const char *argument, ParseState *pstate,
@@ -386,10 +387,27 @@ compile_call(Compiler *compiler, VocabularyCall *call)
 	{
 		spec->filter = plan(node);
 		spec->filter_sql = deparse_event(compiler, node, "e");
+		if (is_true(spec->filter))
+		{
+			spec->filter = NULL;
+			spec->filter_sql = call->filter_text = NULL;
+		}
 	}
 	spec->definition = vocabulary_definition(call, spec->kind, spec->times);
 	call->spec = spec;
 	return spec;
+}
+
+/*
+ * Is a planned filter one that lets every event pass?
+ */
+static bool
+is_true(const Expr *filter)
+{
+	const Const *constant = (const Const *) filter;
+
+	return IsA(filter, Const) && !constant->constisnull &&
+		DatumGetBool(constant->constvalue);
 }
 
 /*

@@ -45,6 +45,7 @@ static const Comparison comparisons[] = {
 
 static void rewrite_list(Syntax *syntax, List *list);
 static void refuse_node(Syntax *syntax, Node *node);
+static void check_star(Syntax *syntax, List *fields, int location);
 static void check_column(Syntax *syntax, ColumnRef *column);
 static void note_literal(Syntax *syntax, A_Const *constant);
 static Node *rewrite_call(Syntax *syntax, FuncCall *call);
@@ -209,8 +210,13 @@ syntax_rewrite(Syntax *syntax, Node *node)
 			REWRITE(((NamedArgExpr *) node)->arg);
 			break;
 		case T_A_Indirection:
-			REWRITE(((A_Indirection *) node)->arg);
-			rewrite_list(syntax, ((A_Indirection *) node)->indirection);
+			{
+				A_Indirection *expr = (A_Indirection *) node;
+
+				check_star(syntax, expr->indirection, exprLocation(expr->arg));
+				REWRITE(expr->arg);
+				rewrite_list(syntax, expr->indirection);
+			}
 			break;
 		case T_A_Indices:
 			REWRITE(((A_Indices *) node)->lidx);
@@ -244,8 +250,6 @@ refuse_node(Syntax *syntax, Node *node)
 		what = "a subquery";
 	else if (IsA(node, ParamRef))
 		what = "a parameter";
-	else if (IsA(node, A_Star))
-		what = "*";
 	else if (IsA(node, GroupingFunc))
 		what = "GROUPING";
 	else if (IsA(node, SQLValueFunction))
@@ -289,6 +293,19 @@ refuse_node(Syntax *syntax, Node *node)
 }
 
 /*
+ * Refuse contact.* and (contact).*; a star has no location of its own.
+ */
+static void
+check_star(Syntax *syntax, List *fields, int location)
+{
+	if (IsA(llast(fields), A_Star))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("* cannot be used in a predicate"),
+				 parser_errposition(syntax->pstate, location)));
+}
+
+/*
  * Check the row that a column reference names.  Whether the column exists is
  * left to the analysis.
  */
@@ -300,13 +317,7 @@ check_column(Syntax *syntax, ColumnRef *column)
 	const char *nearest;
 	List	   *rows = list_make1("contact");
 
-	if (IsA(llast(column->fields), A_Star))
-	{
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("* cannot be used in a predicate"),
-				 parser_errposition(syntax->pstate, column->location)));
-	}
+	check_star(syntax, column->fields, column->location);
 	if (list_length(column->fields) == 1)
 		return;
 
