@@ -282,6 +282,7 @@ my @leaves = (
     sub {        # in_segment
         return leaf() unless @segments;
         my $other = any(@segments);
+        $other->{named} = 1;
         return ('in_segment(' . literal($other->{name}) . ')', "coalesce(($other->{sql}), false)");
     },
     sub {        # at_least
@@ -335,6 +336,23 @@ sub oracle_sql
       . join(', ', literal($segment->{name}), literal($query),
         $segment->{stage} ? literal($segment->{stage}) : 'NULL')
       . ') ON CONFLICT (model, name) DO UPDATE SET query = excluded.query;';
+}
+
+# A new predicate for a segment that no other one names.
+sub alter_segment
+{
+    my @free = grep { !$_->{named} } @segments;
+    my $segment = any(@free);
+    my @others = grep { $_ != $segment } @segments;
+    my @all = @segments;
+    @segments = @others;    # not in terms of itself
+    @$segment{qw(predicate sql)} = segment_text();
+    @segments = @all;
+    in_one("SELECT lifecycle_alter_segment('random', "
+          . literal($segment->{name})
+          . ', predicate => ' . literal($segment->{predicate}) . ');');
+    in_one(oracle_sql($segment));
+    return;
 }
 
 sub add_segment_sql
@@ -622,6 +640,7 @@ my @steps = (
     [ 'identify' => sub { in_one(identify_events()) } ],
     ([ 'delete events' => sub { in_one(delete_events()) } ]) x 2,
     [ 'new contacts' => sub { in_one(insert_contacts()) } ],
+    [ 'alter segment' => \&alter_segment ],
     [ 'delete contact' => sub { in_one(delete_contact()) } ]);
 
 # True if the oracle agrees; else says all there is to say.
@@ -644,6 +663,30 @@ sub agrees
           if $rows =~ /\Q$segment->{name}\E\|/;
     }
     return 0;
+}
+
+# The oracle can say no: what it must see, done behind the engine's back and
+# rolled back.
+my @damage = (
+    [ 'a member missing', 'DELETE FROM random.segment_member m WHERE m.ctid = (SELECT min(ctid) FROM random.segment_member);' ],
+    [ 'a member too many', "INSERT INTO random.segment_member (segment, contact, entered_at) SELECT s.name, c.id, now() FROM random.segment s, shop.contacts c WHERE NOT EXISTS (SELECT FROM random.segment_member m WHERE m.segment = s.name AND m.contact = c.id) LIMIT 1;" ],
+    [ 'a history too short', 'DELETE FROM random.segment_history h WHERE h.id = (SELECT max(id) FROM random.segment_history);' ],
+    [ 'a stage that nobody gave', "UPDATE shop.contacts c SET stage = CASE stage WHEN 'Five' THEN 'Four' ELSE 'Five' END WHERE c.id = (SELECT c.id FROM shop.contacts c ORDER BY c.id LIMIT 1);" ],
+    [ 'a company left behind', "UPDATE shop.companies SET stage = NULL;" ],
+    [ 'a wrong count', "INSERT INTO random.stage_count (object, stage, number) VALUES ('contact', 'Two', 1);" ]);
+
+sub sees_damage
+{
+    foreach my $damage (@damage)
+    {
+        my ($what, $statement) = @$damage;
+        my ($rows, $err) = $observer->run(
+            "BEGIN; SET LOCAL session_replication_role = replica; $statement\n"
+              . "SELECT count(*) FROM oracle.check('random', " . instant($clock) . "); ROLLBACK;");
+        return diag("the oracle does not see $what: $rows$err") && 0
+          unless $err eq '' && $rows > 0;
+    }
+    return 1;
 }
 
 sub random_run
@@ -719,6 +762,8 @@ SQL
             return 0 unless agrees("$step, segment added");
         }
     }
+
+    return 0 unless sees_damage();
 
     # and at the end nothing is left but who did not
     in_one('TRUNCATE shop.events;');
