@@ -167,7 +167,7 @@ BEGIN
 	ELSIF c.relkind = 'p' AND object = 'deals' THEN
 		problem := 'is partitioned';
 		hint := 'Deals need a unique index on the contact, which a partitioned table cannot have: attach an ordinary table.';
-	ELSIF EXISTS (SELECT FROM pg_partition_tree(relation) p JOIN pg_class k ON k.oid = p.relid WHERE k.relkind = 'f') THEN
+	ELSIF EXISTS (SELECT FROM lifecycle.table_tree(relation) p JOIN pg_class k ON k.oid = p WHERE k.relkind = 'f') THEN
 		problem := 'has a foreign table as partition';
 	END IF;
 	IF problem IS NOT NULL THEN
@@ -833,8 +833,8 @@ BEGIN
 	FOR t IN
 		SELECT o.object, c.oid::regclass AS relation, c.oid = o.root AS is_root
 		FROM (VALUES ('contacts', m.contacts), ('companies', m.companies), ('deals', m.deals), ('events', m.events)) o (object, root)
-		CROSS JOIN LATERAL (SELECT o.root AS relid UNION SELECT p.relid FROM pg_partition_tree(o.root) p) p
-		JOIN pg_class c ON c.oid = p.relid AND c.relkind IN ('r', 'p')
+		CROSS JOIN LATERAL lifecycle.table_tree(o.root) AS p (relation)
+		JOIN pg_class c ON c.oid = p.relation AND c.relkind IN ('r', 'p')
 		ORDER BY o.object, is_root DESC, c.oid
 	LOOP
 		FOR k IN
@@ -879,6 +879,7 @@ DECLARE
 	m lifecycle.model;
 	object_name text;
 	missing record;
+	root regclass;
 	new_name text;
 	new_partitions boolean;
 BEGIN
@@ -899,8 +900,9 @@ BEGIN
 			CONTINUE;
 		END IF;
 
+		root := coalesce(pg_partition_root(command.objid), command.objid::regclass);
 		SELECT d.* INTO m FROM lifecycle.model d
-		WHERE coalesce(pg_partition_root(command.objid), command.objid::regclass) IN (d.contacts, d.companies, d.deals, d.events);
+		WHERE root IN (d.contacts, d.companies, d.deals, d.events);
 		CONTINUE WHEN NOT FOUND;
 
 		FOR missing IN
@@ -938,10 +940,10 @@ BEGIN
 		-- Only partitions that came with this command, and only if the root has
 		-- its triggers: while a dump is restored the triggers come later.
 		SELECT EXISTS (
-			SELECT FROM pg_partition_tree(coalesce(pg_partition_root(command.objid), command.objid::regclass)) p
-			JOIN pg_inherits i ON i.inhrelid = p.relid
-			WHERE age(i.xmin) <= age(pg_snapshot_xmin(pg_current_snapshot())::xid)
-			  AND EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = pg_partition_root(p.relid) AND g.tgname = 'lifecycle_insert'))
+			SELECT FROM lifecycle.table_tree(root) p
+			JOIN pg_inherits i ON i.inhrelid = p
+			WHERE age(i.xmin) <= age(pg_snapshot_xmin(pg_current_snapshot())::xid))
+		   AND EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = root AND g.tgname = 'lifecycle_insert')
 		INTO new_partitions;
 		IF new_partitions THEN
 			PERFORM lifecycle.create_triggers(m.name);

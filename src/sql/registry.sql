@@ -29,8 +29,10 @@ COMMENT ON COLUMN lifecycle.model.template IS 'template that the model was made 
 COMMENT ON COLUMN lifecycle.model.embedded IS 'true if lifecycle_create made the four tables, false if they were attached';
 COMMENT ON COLUMN lifecycle.model.created_at IS 'when the model was made';
 
+-- No foreign key to lifecycle.model, whose place a trigger takes: a parallel
+-- pg_restore loads the two tables in any order.
 CREATE TABLE lifecycle.model_column (
-	model		text NOT NULL REFERENCES lifecycle.model ON DELETE CASCADE,
+	model		text NOT NULL,
 	object		text NOT NULL CHECK (object IN ('contacts', 'companies', 'deals', 'events')),
 	role		text NOT NULL,
 	column_name	text,
@@ -255,6 +257,22 @@ $$;
 
 COMMENT ON FUNCTION lifecycle.table_columns(regclass) IS 'names of a table''s columns, in order';
 
+-- pg_partition_tree would lock every partition, and so let the workers of a
+-- parallel pg_restore deadlock, who all come here by an event trigger.
+CREATE FUNCTION lifecycle.table_tree(root regclass) RETURNS SETOF regclass
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH RECURSIVE tree AS (
+		SELECT root::oid AS relation WHERE root IS NOT NULL
+		UNION ALL
+		SELECT i.inhrelid FROM tree t JOIN pg_inherits i ON i.inhparent = t.relation
+	)
+	SELECT relation::regclass FROM tree
+$$;
+
+COMMENT ON FUNCTION lifecycle.table_tree(regclass) IS 'a table and its partitions, of all levels; takes no locks on them';
+
 CREATE FUNCTION lifecycle.check_column(relation regclass, column_name text) RETURNS void
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -300,6 +318,22 @@ COMMENT ON FUNCTION lifecycle.check_model_row() IS
 
 CREATE TRIGGER check_row BEFORE INSERT OR UPDATE OR DELETE ON lifecycle.model
 FOR EACH ROW EXECUTE FUNCTION lifecycle.check_model_row();
+
+CREATE FUNCTION lifecycle.forget_columns() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	DELETE FROM lifecycle.model_column c WHERE c.model = OLD.name;
+	RETURN NULL;
+END
+$$;
+
+REVOKE ALL ON FUNCTION lifecycle.forget_columns() FROM PUBLIC;
+COMMENT ON FUNCTION lifecycle.forget_columns() IS 'removes the columns of a model that was removed from the registry';
+
+CREATE TRIGGER forget_columns AFTER DELETE ON lifecycle.model
+FOR EACH ROW EXECUTE FUNCTION lifecycle.forget_columns();
 
 CREATE FUNCTION lifecycle.check_model_column_row() RETURNS trigger
 LANGUAGE plpgsql

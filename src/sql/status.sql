@@ -58,7 +58,7 @@ BEGIN
 	RETURN QUERY
 		SELECT 'trigger missing'::text, 'lifecycle_' || k.kind, 'on table ' || t.relation
 		FROM (VALUES ('contacts', m.contacts), ('companies', m.companies), ('deals', m.deals), ('events', m.events)) o (object, root)
-		CROSS JOIN LATERAL (SELECT o.root AS relation UNION SELECT p.relid FROM pg_partition_tree(o.root) p) t
+		CROSS JOIN LATERAL lifecycle.table_tree(o.root) AS t (relation)
 		CROSS JOIN (VALUES (1, 'check'), (2, 'insert'), (3, 'update'), (4, 'delete'), (5, 'truncate')) k (n, kind)
 		WHERE t.relation IS NOT NULL AND NOT (o.object = 'events' AND k.kind = 'check')
 		  AND NOT EXISTS (
