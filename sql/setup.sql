@@ -363,7 +363,7 @@ SELECT lifecycle_drop_segment('setup_crm', 'Advocates');
 SELECT lifecycle_drop_segment('setup_crm', 'Advocate');
 SELECT lifecycle_drop_segment('setup_crm', 'Active');
 SELECT name FROM setup_crm.segment;
-SELECT event, segments FROM setup_crm.atom WHERE event IS NOT NULL ORDER BY id;
+SELECT event, segments FROM setup_crm.atom WHERE segments <> '{}' ORDER BY id;
 
 --
 -- 9. Rules

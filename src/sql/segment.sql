@@ -77,6 +77,24 @@ $$;
 COMMENT ON FUNCTION lifecycle.check_cycle(text, text, text[]) IS
 'raises 22023 with the cycle if a segment that names these would depend on itself';
 
+-- A segment lets go of its atoms.  One that nobody uses any more is found by no
+-- event, so that it costs nothing, but its row keeps its number taken: the
+-- packed state of contacts may still hold a value under it.
+CREATE FUNCTION lifecycle.release_atoms(model_name text, segment_id integer) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	EXECUTE format($sql$
+		UPDATE %I.atom SET segments = array_remove(segments, $1),
+			event = CASE WHEN array_remove(segments, $1) = '{}' THEN NULL ELSE event END
+		WHERE $1 = ANY (segments) $sql$, model_name)
+		USING segment_id;
+END
+$$;
+
+COMMENT ON FUNCTION lifecycle.release_atoms(text, integer) IS 'takes a segment out of the atoms that it uses';
+
 -- Compiles a segment's predicate and stores what the engine needs of it: the
 -- row of segment, which exists already, and rows of atom.  An atom keeps its
 -- number for ever, found again by its definition.
@@ -100,8 +118,7 @@ BEGIN
 	END LOOP;
 	PERFORM lifecycle.check_cycle(model_name, segment_name, compiled.segments);
 
-	EXECUTE format('UPDATE %I.atom SET segments = array_remove(segments, $1) WHERE $1 = ANY (segments)', model_name)
-		USING segment_id;
+	PERFORM lifecycle.release_atoms(model_name, segment_id);
 	FOR i IN 1 .. coalesce(cardinality(compiled.atoms), 0) LOOP
 		EXECUTE format($sql$
 			INSERT INTO %1$I.atom AS a (id, event, definition, method, segments)
@@ -337,6 +354,7 @@ AS $$
 DECLARE
 	m lifecycle.model := lifecycle.find_own_model(model);
 	segment_name text;
+	segment_id integer;
 BEGIN
 	PERFORM lifecycle.lock_model(m.name);
 	segment_name := lifecycle.find_name(m.name, 'segment', name);
@@ -350,8 +368,8 @@ BEGIN
 		USING segment_name, lifecycle.model_clock(m.name);
 	EXECUTE format('DELETE FROM %I.segment_member WHERE segment = $1', m.name) USING segment_name;
 	EXECUTE format('DELETE FROM %I.rule WHERE segment = $1', m.name) USING segment_name;
-	EXECUTE format('UPDATE %1$I.atom a SET segments = array_remove(a.segments, s.id)
-					FROM %1$I.segment s WHERE s.name = $1 AND s.id = ANY (a.segments)', m.name) USING segment_name;
+	EXECUTE format('SELECT id FROM %I.segment WHERE name = $1', m.name) INTO segment_id USING segment_name;
+	PERFORM lifecycle.release_atoms(m.name, segment_id);
 	EXECUTE format('DELETE FROM %I.segment WHERE name = $1', m.name) USING segment_name;
 	PERFORM lifecycle.arrange(m.name, 'rule', NULL, NULL, NULL);
 	PERFORM lifecycle.reload(m.name);
