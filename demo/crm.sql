@@ -27,7 +27,9 @@ SELECT lifecycle_tick('crm', '2016-10-01 00:00+00');
 
 /* Deals open with the list price of the product as their amount. */
 SELECT lifecycle_alter_rule('crm', 'Meeting booked: open a deal',
-	args => '{"amount": "(event.properties ->> ''amount'')::numeric", "name": "event.properties ->> ''product''"}');
+	args => '{"pipeline": "Sales", "stage": "Appointment scheduled",
+			  "name": "event.properties ->> ''product''",
+			  "amount": "(event.properties ->> ''amount'')::numeric"}');
 \o
 
 INSERT INTO crm.companies (name)
@@ -164,8 +166,8 @@ CREATE VIEW plain.crm_funnel AS
 	  FROM number,
 		   LATERAL (VALUES ('Subscriber', leads, leads),
 						   ('Lead', leads, opportunities),
-						   ('Marketing Qualified Lead', opportunities, opportunities),
-						   ('Sales Qualified Lead', opportunities, opportunities),
+						   ('MQL', opportunities, opportunities),
+						   ('SQL', opportunities, opportunities),
 						   ('Opportunity', opportunities, customers),
 						   ('Customer', customers, 0),
 						   ('Evangelist', 0, 0)) s (stage, reached, later);
