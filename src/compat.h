@@ -22,6 +22,22 @@
 	index_beginscan(heap, index, snapshot, keys, 0)
 #endif
 
+/* A deferrable primary key must be asked for since PostgreSQL 18. */
+#if PG_VERSION_NUM >= 180000
+#define compat_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel, false)
+#else
+#define compat_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel)
+#endif
+
+/* The set-returning set-up got its name in PostgreSQL 16. */
+#if PG_VERSION_NUM >= 160000
+#define compat_init_result(fcinfo) \
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC)
+#else
+#define compat_init_result(fcinfo) \
+	SetSingleFuncCall(fcinfo, SRF_SINGLE_USE_EXPECTED)
+#endif
+
 /* Intervals can be infinite since PostgreSQL 17. */
 #ifndef INTERVAL_NOT_FINITE
 #define INTERVAL_NOT_FINITE(i) (false)

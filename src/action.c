@@ -1,0 +1,968 @@
+/*-------------------------------------------------------------------------
+ *
+ * action.c
+ *	  What rules want, written to the application tables.
+ *
+ * Writes go through saved statements, so that the user's triggers,
+ * constraints and indexes work; our own triggers on these tables only
+ * collect what changed, for the next round, while run->applying is set.
+ *
+ * A statement writes for all contacts of a round at once, in a
+ * subtransaction.  If it fails, it is done again row by row, and the rows
+ * that fail are recorded as problems: the event that set them off stays in.
+ *
+ * Order of locks: contacts (held since decide.c), then companies in key
+ * order, then deals.  A company is locked only if it really moves.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "lifecycle.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "rule.h"
+
+#define DEFAULT_CHANNEL "lifecycle"
+
+#define TEXT(string) \
+	((string) != NULL ? CStringGetTextDatum(string) : (Datum) 0)
+
+/* Rows for an application table, and which rule wants each of them. */
+typedef struct Write
+{
+	Run		   *run;
+	Bulk	   *rows;
+	SPIPlanPtr	plan;
+	Oid			owner;
+	const char **rules;			/* a row; may be NULL */
+	int			first;
+	int			count;
+} Write;
+
+static void
+write_some(void *arg)
+{
+	Write	   *write = arg;
+	UserSpan	span;
+
+	span_write(&span, write->owner);
+	bulk_execute(write->rows, write->plan, write->first, write->count);
+	span_end(&span);
+}
+
+/*
+ * Write rows whose first column is the contact (or company), see above.
+ */
+static void
+write_all(Write *write, KeyType *key)
+{
+	Run		   *run = write->run;
+	ErrorData  *error;
+	int			rows = write->rows->rows;
+
+	if (rows == 0)
+		return;
+	run->applying = true;
+	write->first = 0;
+	write->count = rows;
+	if (!run_try(write_some, write, &error))
+	{
+		write->count = 1;
+		for (write->first = 0; write->first < rows; write->first++)
+		{
+			int			row = write->first;
+
+			if (!run_try(write_some, write, &error))
+				run_problem(run, NULL,
+							write->rules != NULL ? write->rules[row] : NULL,
+							key_to_text(key, write->rows->values[0][row]),
+							NULL, error);
+		}
+	}
+	run->applying = false;
+}
+
+/*
+ * A string of a rule's args, in the current context; NULL if not given.
+ */
+char *
+action_arg(const Rule *rule, const char *name)
+{
+	JsonbValue	value;
+
+	if (rule->args == NULL ||
+		getKeyJsonValueFromContainer(&rule->args->root, name, strlen(name),
+									 &value) == NULL ||
+		value.type != jbvString)
+		return NULL;
+	return pnstrdup(value.val.string.val, value.val.string.len);
+}
+
+static void
+add_expression(Model *model, Rule *rule, ActionArgs *args, char *name,
+			   const char *text)
+{
+	NamedExpression *named;
+
+	if (text == NULL)
+		return;
+	named = palloc(sizeof(NamedExpression));
+	named->name = name;
+	named->expression = network_compile(model, text, false,
+										rule->on == ON_EVENT,
+										rule->on >= ON_DEAL_CREATED);
+	args->expressions = lappend(args->expressions, named);
+}
+
+/*
+ * copy to company: {"columns": [...]} or {"columns": {company's: contact's}}.
+ */
+static void
+compile_columns(Rule *rule, ActionArgs *args)
+{
+	JsonbValue	value;
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	char	   *key = NULL;
+
+	if (getKeyJsonValueFromContainer(&rule->args->root, "columns", 7,
+									 &value) == NULL ||
+		value.type != jbvBinary)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("rule \"%s\" names no columns", rule->name)));
+	iterator = JsonbIteratorInit(value.val.binary.data);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if ((token == WJB_KEY || token == WJB_ELEM || token == WJB_VALUE) &&
+			value.type == jbvString)
+		{
+			char	   *name = pnstrdup(value.val.string.val,
+										value.val.string.len);
+
+			if (token == WJB_KEY)
+				key = name;
+			else
+			{
+				args->columns = lappend(args->columns,
+										token == WJB_ELEM ? name : key);
+				args->columns = lappend(args->columns, name);
+			}
+		}
+	}
+}
+
+/*
+ * notify: {"payload": {key: expression}}.
+ */
+static void
+compile_payload(Model *model, Rule *rule, ActionArgs *args)
+{
+	JsonbValue	value;
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	char	   *key = NULL;
+
+	args->type = action_arg(rule, "type");
+	args->channel = action_arg(rule, "channel");
+	if (rule->args == NULL ||
+		getKeyJsonValueFromContainer(&rule->args->root, "payload", 7,
+									 &value) == NULL ||
+		value.type != jbvBinary)
+		return;
+	iterator = JsonbIteratorInit(value.val.binary.data);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (value.type != jbvString ||
+			(token != WJB_KEY && token != WJB_VALUE))
+			continue;
+		if (token == WJB_KEY)
+			key = pnstrdup(value.val.string.val, value.val.string.len);
+		else
+			add_expression(model, rule, args, key,
+						   pnstrdup(value.val.string.val,
+									value.val.string.len));
+	}
+}
+
+/*
+ * action_compile: resolve the args of a rule, in the network's context.
+ *
+ * Raises 22023 for a stage, status, pipeline or column that is not there,
+ * and what the predicate compiler raises.
+ */
+ActionArgs *
+action_compile(Model *model, Rule *rule)
+{
+	MemoryContext old = MemoryContextSwitchTo(network_context(model));
+	ActionArgs *args = palloc0(sizeof(ActionArgs));
+	char	   *name;
+
+	switch (rule->action)
+	{
+		case ACTION_ADVANCE_STAGE:
+		case ACTION_SET_STAGE:
+			name = action_arg(rule, "stage");
+			args->stage = model_check_stage(model, &model->stages,
+											name != NULL ? name : "");
+			break;
+		case ACTION_SET_LEAD_STATUS:
+			name = action_arg(rule, "status");
+			args->status = model_check_stage(model, &model->statuses,
+											 name != NULL ? name : "");
+			break;
+		case ACTION_CREATE_DEAL:
+			args->deal_stage =
+				model_find_deal_stage(model, action_arg(rule, "pipeline"),
+									  action_arg(rule, "stage"));
+			if (args->deal_stage == NULL)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("rule \"%s\" names a pipeline or deal stage that model \"%s\" does not have",
+								rule->name, model->name),
+						 errhint("Use lifecycle_alter_rule, or lifecycle_add_deal_stage.")));
+			add_expression(model, rule, args, "name",
+						   action_arg(rule, "name"));
+			add_expression(model, rule, args, "amount",
+						   action_arg(rule, "amount"));
+			add_expression(model, rule, args, "currency",
+						   action_arg(rule, "currency"));
+			break;
+		case ACTION_SET_FIELD:
+			{
+				Oid			relid = model->table[CONTACTS].relid;
+				AttrNumber	attno;
+				Oid			type;
+				int32		typmod;
+				Oid			collation;
+
+				name = action_arg(rule, "column");
+				attno = name != NULL ? get_attnum(relid, name) : 0;
+				if (attno <= 0)
+					ereport(ERROR,
+							(errcode(ERRCODE_UNDEFINED_COLUMN),
+							 errmsg("contacts have no column \"%s\", which rule \"%s\" is to set",
+									name != NULL ? name : "", rule->name)));
+				get_atttypetypmodcoll(relid, attno, &type, &typmod, &collation);
+				args->column = pstrdup(quote_identifier(name));
+				args->column_type =
+					format_type_extended(type, typmod,
+										 FORMAT_TYPE_TYPEMOD_GIVEN |
+										 FORMAT_TYPE_FORCE_QUALIFY);
+				add_expression(model, rule, args, "value",
+							   action_arg(rule, "value"));
+			}
+			break;
+		case ACTION_COPY_TO_COMPANY:
+			compile_columns(rule, args);
+			break;
+		case ACTION_NOTIFY:
+			compile_payload(model, rule, args);
+			break;
+	}
+	MemoryContextSwitchTo(old);
+	return args;
+}
+
+static char *
+action_text(const Action *action, const char *name)
+{
+	ActionArgs *args = action->rule->compiled_args;
+	ListCell   *cell;
+
+	foreach(cell, args->expressions)
+		if (strcmp(((NamedExpression *) lfirst(cell))->name, name) == 0)
+			return action->texts[foreach_current_index(cell)];
+	return NULL;
+}
+
+/*
+ * A text column of a table's row, NULL if it is null or not mapped.
+ */
+static char *
+row_text(const Model *model, TableKind kind, HeapTuple row, AttrNumber attno)
+{
+	Relation	rel;
+	Datum		value;
+	bool		isnull;
+	char	   *result = NULL;
+	Oid			function;
+	bool		varlena;
+
+	if (row == NULL || attno <= 0)
+		return NULL;
+	rel = relation_open(model->table[kind].relid, AccessShareLock);
+	value = heap_getattr(row, attno, RelationGetDescr(rel), &isnull);
+	if (!isnull)
+	{
+		getTypeOutputInfo(TupleDescAttr(RelationGetDescr(rel),
+										attno - 1)->atttypid,
+						  &function, &varlena);
+		result = OidOutputFunctionCall(function, value);
+	}
+	relation_close(rel, NoLock);
+	return result;
+}
+
+/*
+ * contact_stage: the stage or lead status that a locked contact has.
+ */
+char *
+contact_stage(Run *run, Work *work, Role role)
+{
+	return row_text(run->model, CONTACTS, work->row,
+					run->model->table[CONTACTS].column[role].attno);
+}
+
+/*
+ * stage_is_forward: may automation move from the one stage to the other?  Forward only, and
+ * not away from a stage off the path, where somebody put the contact.
+ */
+bool
+stage_is_forward(const Stage *from, const Stage *to)
+{
+	if (from == NULL)
+		return true;
+	return from->on_path && to->on_path && to->position > from->position;
+}
+
+/*
+ * A statement that sets stage and lead status of the rows with these keys.
+ */
+static SPIPlanPtr
+move_plan(Model *model, TableKind kind, PlanId id, const KeyType *key)
+{
+	AppTable   *table = &model->table[kind];
+	Column	   *stage = &table->column[ROLE_STAGE];
+	Column	   *status = &table->column[ROLE_LEAD_STATUS];
+
+	if (model->plan[id] == NULL)
+	{
+		Oid			types[3];
+
+		types[0] = key->array;
+		types[1] = types[2] = TEXTARRAYOID;
+		model->plan[id] =
+			query_prepare(psprintf("UPDATE %s AS t SET %s = v.stage::%s,"
+								   " %s = v.status::%s"
+								   " FROM %s AS v (key, stage, status)"
+								   " WHERE t.%s OPERATOR(pg_catalog.=) v.key",
+								   table->name, stage->quoted,
+								   stage->type_name, status->quoted,
+								   status->type_name, bulk_source(3),
+								   table->column[ROLE_KEY].quoted), 3, types);
+	}
+	return model->plan[id];
+}
+
+/*
+ * Move contacts to the stages and statuses that rules want.
+ */
+static void
+move_contacts(Run *run)
+{
+	Model	   *model = run->model;
+	Oid			types[3] = {model->contact_key.type, TEXTOID, TEXTOID};
+	Write		write = {.run = run};
+
+	if (run->nworks == 0)
+		return;
+	write.rows = bulk_create(3, types);
+	write.rules = palloc(run->nworks * sizeof(char *));
+	for (int i = 0; i < run->nworks; i++)
+	{
+		Work	   *work = run->works[i];
+		char	   *stage;
+		char	   *status;
+		bool		moves = false;
+		Datum		values[3];
+		bool		nulls[3] = {false};
+
+		if (work->stage == NULL && work->status == NULL)
+			continue;
+		stage = contact_stage(run, work, ROLE_STAGE);
+		status = contact_stage(run, work, ROLE_LEAD_STATUS);
+		if (work->stage != NULL &&
+			(work->stage_forced ?
+			 stage == NULL || strcmp(stage, work->stage->name) != 0 :
+			 stage_is_forward(stage != NULL ?
+						model_find_stage(&model->stages, stage) : NULL,
+						work->stage)))
+		{
+			stage = work->stage->name;
+			moves = true;
+		}
+		if (work->status != NULL &&
+			(status == NULL || strcmp(status, work->status->name) != 0))
+		{
+			status = work->status->name;
+			moves = true;
+		}
+		if (!moves)
+			continue;
+		write.rules[write.rows->rows] = work->stage != NULL ?
+			work->stage_reason.rule : work->status_reason.rule;
+		values[0] = work->contact;
+		values[1] = TEXT(stage);
+		nulls[1] = stage == NULL;
+		values[2] = TEXT(status);
+		nulls[2] = status == NULL;
+		bulk_add(write.rows, values, nulls);
+	}
+	if (write.rows->rows == 0)
+		return;
+	write.owner = model->table[CONTACTS].owner;
+	write.plan = move_plan(model, CONTACTS, PLAN_MOVE_CONTACTS,
+						   &model->contact_key);
+	write_all(&write, &model->contact_key);
+}
+
+/*
+ * action_want_company: a company is to move forward to this stage.  The key
+ * must live as long as the run.
+ */
+void
+action_want_company(Run *run, Datum company, const Stage *stage,
+					Reason reason)
+{
+	CompanyMove *move;
+	ListCell   *cell;
+	MemoryContext old;
+
+	if (!stage->on_path || !OidIsValid(run->model->table[COMPANIES].relid))
+		return;
+	foreach(cell, run->company_moves)
+	{
+		move = lfirst(cell);
+		if (key_compare(&run->model->company_key, move->company, company) == 0)
+		{
+			if (stage->position > move->stage->position)
+			{
+				move->stage = stage;
+				move->reason = reason;
+			}
+			return;
+		}
+	}
+	old = MemoryContextSwitchTo(run->context);
+	move = palloc(sizeof(CompanyMove));
+	move->company = run_copy_key(run, &run->model->company_key, company);
+	move->stage = stage;
+	move->reason = reason;
+	run->company_moves = lappend(run->company_moves, move);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * action_find_company: the move that is wanted for a company, or NULL.
+ */
+CompanyMove *
+action_find_company(Run *run, Datum company)
+{
+	ListCell   *cell;
+
+	foreach(cell, run->company_moves)
+	{
+		CompanyMove *move = lfirst(cell);
+
+		if (key_compare(&run->model->company_key, move->company, company) == 0)
+			return move;
+	}
+	return NULL;
+}
+
+/*
+ * Read key, stage and status of these companies; with `lock` in key order
+ * for update.  The result is in SPI_tuptable.
+ */
+static uint64
+read_companies(Run *run, Datum *keys, int count, bool lock)
+{
+	Model	   *model = run->model;
+	AppTable   *table = &model->table[COMPANIES];
+	PlanId		id = lock ? PLAN_LOCK_COMPANIES : PLAN_READ_COMPANIES;
+	const char *key = table->column[ROLE_KEY].quoted;
+	Datum		array = key_array(&model->company_key, keys, count);
+	UserSpan	span;
+	uint64		rows;
+
+	span_write(&span, table->owner);
+	if (model->plan[id] == NULL)
+		model->plan[id] =
+			query_prepare(psprintf("SELECT t.%s, t.%s::pg_catalog.text,"
+								   " t.%s::pg_catalog.text FROM %s AS t"
+								   " WHERE t.%s OPERATOR(pg_catalog.=) ANY ($1)"
+								   " ORDER BY t.%s%s", key,
+								   table->column[ROLE_STAGE].quoted,
+								   table->column[ROLE_LEAD_STATUS].quoted,
+								   table->name, key, key,
+								   lock ? " FOR NO KEY UPDATE" : ""),
+						  1, &model->company_key.array);
+	rows = query_execute(model->plan[id], &array, NULL);
+	span_end(&span);
+	return rows;
+}
+
+/*
+ * Move companies forward.  Most are where they should be, so they are looked
+ * at without a lock first: if another transaction moves one backward at the
+ * same time, ours came before it.
+ */
+static void
+move_companies(Run *run)
+{
+	Model	   *model = run->model;
+	Oid			types[3] = {model->company_key.type, TEXTOID, TEXTOID};
+	Write		write = {.run = run};
+	int			count = 0;
+	Datum	   *keys;
+	ListCell   *cell;
+
+	if (run->company_moves == NIL)
+		return;
+	keys = palloc(list_length(run->company_moves) * sizeof(Datum));
+	foreach(cell, run->company_moves)
+		keys[count++] = ((CompanyMove *) lfirst(cell))->company;
+	write.rows = bulk_create(3, types);
+	write.rules = palloc(count * sizeof(char *));
+	for (int locked = 0; locked < 2 && count > 0; locked++)
+	{
+		uint64		rows = read_companies(run, keys, count, locked);
+
+		count = 0;
+		for (uint64 i = 0; i < rows; i++)
+		{
+			bool		isnull;
+			Datum		key = query_value(i, 1, &isnull);
+			char	   *stage = query_text(i, 2);
+			char	   *status = query_text(i, 3);
+			CompanyMove *move = action_find_company(run, key);
+			Datum		values[3];
+			bool		nulls[3] = {false};
+
+			if (move == NULL ||
+				!stage_is_forward(stage != NULL ?
+							model_find_stage(&model->stages, stage) : NULL,
+							move->stage))
+				continue;
+			keys[count++] = move->company;
+			if (!locked)
+				continue;
+			write.rules[write.rows->rows] = move->reason.rule;
+			values[0] = move->company;
+			values[1] = CStringGetTextDatum(move->stage->name);
+			values[2] = TEXT(status);
+			nulls[2] = status == NULL;
+			bulk_add(write.rows, values, nulls);
+		}
+	}
+	if (write.rows->rows > 0)
+	{
+		write.owner = model->table[COMPANIES].owner;
+		write.plan = move_plan(model, COMPANIES, PLAN_MOVE_COMPANIES,
+							   &model->company_key);
+		write_all(&write, &model->company_key);
+	}
+	run->company_moves = NIL;
+}
+
+/*
+ * Is there anything to copy: an empty column of the company whose column of
+ * the contact is not?
+ */
+static bool
+has_to_copy(Run *run, const Action *action)
+{
+	Model	   *model = run->model;
+	Work	   *work = action->work;
+	ActionArgs *args = action->rule->compiled_args;
+
+	if (work->company_row == NULL)
+		return false;
+	for (int i = 0; i < list_length(args->columns); i += 2)
+	{
+		AttrNumber	to = get_attnum(model->table[COMPANIES].relid,
+									list_nth(args->columns, i));
+		AttrNumber	from = get_attnum(model->table[CONTACTS].relid,
+									  list_nth(args->columns, i + 1));
+		char	   *old = row_text(model, COMPANIES, work->company_row, to);
+		char	   *new = row_text(model, CONTACTS, work->row, from);
+
+		if ((old == NULL || *old == '\0') && new != NULL && *new != '\0')
+			return true;
+	}
+	return false;
+}
+
+static SPIPlanPtr
+copy_plan(Model *model, Rule *rule)
+{
+	AppTable   *contacts = &model->table[CONTACTS];
+	AppTable   *companies = &model->table[COMPANIES];
+	ActionArgs *args = rule->compiled_args;
+	StringInfoData sql;
+	const char *link = contacts->column[ROLE_COMPANY].quoted;
+
+	if (rule->plan != NULL)
+		return rule->plan;
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "UPDATE %s AS co SET ", companies->name);
+	for (int i = 0; i < list_length(args->columns); i += 2)
+	{
+		const char *to = list_nth(args->columns, i);
+		const char *quoted = quote_identifier(to);
+		Oid			type;
+		int32		typmod;
+		Oid			collation;
+
+		get_atttypetypmodcoll(companies->relid,
+							  get_attnum(companies->relid, to),
+							  &type, &typmod, &collation);
+		appendStringInfo(&sql,
+						 "%s%s = CASE WHEN co.%s IS NULL"
+						 " OR co.%s::pg_catalog.text OPERATOR(pg_catalog.=) ''"
+						 " THEN COALESCE(c.%s::%s, co.%s) ELSE co.%s END",
+						 i > 0 ? ", " : "", quoted, quoted, quoted,
+						 quote_identifier(list_nth(args->columns, i + 1)),
+						 format_type_extended(type, typmod,
+											  FORMAT_TYPE_TYPEMOD_GIVEN |
+											  FORMAT_TYPE_FORCE_QUALIFY),
+						 quoted, quoted);
+	}
+	appendStringInfo(&sql,
+					 " FROM (SELECT DISTINCT ON (x.%s) x.* FROM %s AS x"
+					 " WHERE x.%s OPERATOR(pg_catalog.=) ANY ($1)"
+					 " ORDER BY x.%s, x.%s) AS c"
+					 " WHERE co.%s OPERATOR(pg_catalog.=) c.%s",
+					 link, contacts->name, contacts->column[ROLE_KEY].quoted,
+					 link, contacts->column[ROLE_KEY].quoted,
+					 companies->column[ROLE_KEY].quoted, link);
+	rule->plan = query_prepare(sql.data, 1, &model->contact_key.array);
+	return rule->plan;
+}
+
+/*
+ * The statement that opens deals.  Of deals that are open already for the
+ * contact and pipeline, the unique index lets none through.
+ */
+static SPIPlanPtr
+deal_plan(Model *model, Oid *types)
+{
+	AppTable   *table = &model->table[DEALS];
+	static const Role roles[7] = {ROLE_CONTACT, ROLE_COMPANY, ROLE_PIPELINE,
+		ROLE_STAGE, ROLE_NAME, ROLE_AMOUNT, ROLE_CURRENCY};
+	StringInfoData names;
+	StringInfoData values;
+	Oid			arrays[7];
+
+	if (model->plan[PLAN_DEAL_INSERT] != NULL)
+		return model->plan[PLAN_DEAL_INSERT];
+	initStringInfo(&names);
+	initStringInfo(&values);
+	for (int i = 0; i < 7; i++)
+	{
+		Column	   *column = &table->column[roles[i]];
+
+		arrays[i] = bulk_array_type(types[i]);
+		if (column->attno == 0)
+			continue;
+		appendStringInfo(&names, "%s%s", names.len > 0 ? ", " : "",
+						 column->quoted);
+		appendStringInfo(&values, "%sv.v%d::%s", values.len > 0 ? ", " : "",
+						 i + 1, column->type_name);
+	}
+	model->plan[PLAN_DEAL_INSERT] =
+		query_prepare(psprintf("INSERT INTO %s (%s) SELECT %s"
+							   " FROM %s AS v (v1, v2, v3, v4, v5, v6, v7)"
+							   " ON CONFLICT (%s%s%s) WHERE %s DO NOTHING",
+							   table->name, names.data, values.data,
+							   bulk_source(7),
+							   table->column[ROLE_CONTACT].quoted,
+							   table->column[ROLE_PIPELINE].attno != 0 ? ", " : "",
+							   table->column[ROLE_PIPELINE].attno != 0 ?
+							   table->column[ROLE_PIPELINE].quoted : "",
+							   table->column[ROLE_IS_OPEN].quoted),
+					  7, arrays);
+	return model->plan[PLAN_DEAL_INSERT];
+}
+
+static void
+open_deals(Run *run)
+{
+	Model	   *model = run->model;
+	Oid			types[7];
+	Write		write = {.run = run};
+	ListCell   *cell;
+
+	for (int i = 0; i < 7; i++)
+		types[i] = TEXTOID;
+	types[0] = model->contact_key.type;
+	types[1] = model->company_key.type;
+	write.rows = bulk_create(7, types);
+	write.rules = palloc((list_length(run->actions) + 1) * sizeof(char *));
+	foreach(cell, run->actions)
+	{
+		Action	   *action = lfirst(cell);
+		ActionArgs *args = action->rule->compiled_args;
+		Datum		values[7];
+		bool		nulls[7] = {false};
+		char	   *text;
+
+		if (action->rule->action != ACTION_CREATE_DEAL)
+			continue;
+		write.rules[write.rows->rows] = action->rule->name;
+		values[0] = action->work->contact;
+		values[1] = action->work->company;
+		nulls[1] = action->work->company_null;
+		values[2] = CStringGetTextDatum(args->deal_stage->pipeline);
+		values[3] = CStringGetTextDatum(args->deal_stage->name);
+		text = action_text(action, "name");
+		values[4] = TEXT(text);
+		nulls[4] = text == NULL;
+		text = action_text(action, "amount");
+		values[5] = TEXT(text);
+		nulls[5] = text == NULL;
+		text = action_text(action, "currency");
+		values[6] = TEXT(text);
+		nulls[6] = text == NULL;
+		bulk_add(write.rows, values, nulls);
+	}
+	if (write.rows->rows == 0 || !OidIsValid(model->table[DEALS].relid))
+		return;
+	write.owner = model->table[DEALS].owner;
+	write.plan = deal_plan(model, types);
+	write_all(&write, &model->contact_key);
+}
+
+/*
+ * Set a field, or copy to companies: rows of one rule, by the rule's plan.
+ */
+static void
+write_rule(Run *run, Rule *rule)
+{
+	Model	   *model = run->model;
+	bool		copies = rule->action == ACTION_COPY_TO_COMPANY;
+	ActionArgs *args = rule->compiled_args;
+	Oid			types[2] = {model->contact_key.type, TEXTOID};
+	Write		write = {.run = run};
+	List	   *companies = NIL;
+	ListCell   *cell;
+
+	write.rows = bulk_create(copies ? 1 : 2, types);
+	write.rules = palloc((list_length(run->actions) + 1) * sizeof(char *));
+	foreach(cell, run->actions)
+	{
+		Action	   *action = lfirst(cell);
+		Datum		values[2];
+		bool		nulls[2] = {false};
+		char	   *text;
+
+		if (action->rule != rule || (copies && !has_to_copy(run, action)))
+			continue;
+		write.rules[write.rows->rows] = rule->name;
+		values[0] = action->work->contact;
+		text = copies ? NULL : action_text(action, "value");
+		values[1] = TEXT(text);
+		nulls[1] = text == NULL;
+		bulk_add(write.rows, values, nulls);
+		if (copies)
+			companies = lappend(companies, action->work);
+	}
+	if (write.rows->rows == 0)
+		return;
+	if (copies)
+	{
+		Datum	   *keys = palloc(list_length(companies) * sizeof(Datum));
+
+		foreach(cell, companies)
+			keys[foreach_current_index(cell)] = ((Work *) lfirst(cell))->company;
+		(void) read_companies(run, keys, list_length(companies), true);
+		write.owner = model->table[COMPANIES].owner;
+		write.plan = copy_plan(model, rule);
+	}
+	else
+	{
+		if (rule->plan == NULL)
+		{
+			Oid			arrays[2] = {model->contact_key.array, TEXTARRAYOID};
+
+			rule->plan =
+				query_prepare(psprintf("UPDATE %1$s AS t SET %2$s = v.value::%3$s"
+									   " FROM %5$s AS v (key, value)"
+									   " WHERE t.%4$s OPERATOR(pg_catalog.=) v.key"
+									   " AND t.%2$s IS DISTINCT FROM v.value::%3$s",
+									   model->table[CONTACTS].name, args->column,
+									   args->column_type,
+									   model->table[CONTACTS].column[ROLE_KEY].quoted,
+									   bulk_source(2)),
+							  2, arrays);
+		}
+		write.owner = model->table[CONTACTS].owner;
+		write.plan = rule->plan;
+	}
+	write_all(&write, &model->contact_key);
+}
+
+static void
+write_rules(Run *run)
+{
+	List	   *rules = NIL;
+	ListCell   *cell;
+
+	foreach(cell, run->actions)
+	{
+		Rule	   *rule = ((Action *) lfirst(cell))->rule;
+
+		if (rule->action == ACTION_SET_FIELD ||
+			rule->action == ACTION_COPY_TO_COMPANY)
+			rules = list_append_unique_ptr(rules, rule);
+	}
+	foreach(cell, rules)
+		write_rule(run, lfirst(cell));
+}
+
+static void
+append_member(StringInfo json, const char *key, const char *value)
+{
+	if (json->len > 1)
+		appendStringInfoString(json, ", ");
+	escape_json(json, key);
+	appendStringInfoString(json, ": ");
+	if (value != NULL)
+		escape_json(json, value);
+	else
+		appendStringInfoString(json, "null");
+}
+
+static char *
+payload_of(Run *run, const Action *action)
+{
+	Model	   *model = run->model;
+	Work	   *work = action->work;
+	ActionArgs *args = action->rule->compiled_args;
+	StringInfoData json;
+	ListCell   *cell;
+
+	initStringInfo(&json);
+	appendStringInfoChar(&json, '{');
+	append_member(&json, "model", model->name);
+	append_member(&json, "rule", action->rule->name);
+	if (!work->no_contact)
+		append_member(&json, "contact",
+					  key_to_text(&model->contact_key, work->contact));
+	if (!work->company_null)
+		append_member(&json, "company",
+					  key_to_text(&model->company_key, work->company));
+	if (action->deal != NULL)
+		append_member(&json, "deal",
+					  key_to_text(&model->deal_key, action->deal->deal));
+	if (action->event != NULL)
+	{
+		append_member(&json, "event", action->event->entry->name);
+		append_member(&json, "event_at",
+					  JsonEncodeDateTime(NULL,
+										 TimestampTzGetDatum(action->event->time),
+										 TIMESTAMPTZOID, NULL));
+	}
+	foreach(cell, args->expressions)
+		append_member(&json, ((NamedExpression *) lfirst(cell))->name,
+					  action->texts[foreach_current_index(cell)]);
+	appendStringInfoChar(&json, '}');
+	return json.data;
+}
+
+/*
+ * Messages for the team: a row in the outbox, and a NOTIFY if that is on.
+ */
+static void
+notify(Run *run)
+{
+	static const Oid types[4] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+	Model	   *model = run->model;
+	Bulk	   *rows = bulk_create(4, types);
+	ListCell   *cell;
+
+	foreach(cell, run->actions)
+	{
+		Action	   *action = lfirst(cell);
+		ActionArgs *args = action->rule->compiled_args;
+		const char *type = args->type != NULL ? args->type : action->rule->name;
+		char	   *payload;
+		Datum		values[4];
+
+		if (action->rule->action != ACTION_NOTIFY)
+			continue;
+		payload = payload_of(run, action);
+		if (action->work->no_contact)
+		{
+			values[0] = CStringGetTextDatum("deal");
+			values[1] = CStringGetTextDatum(key_to_text(&model->deal_key,
+														action->deal->deal));
+		}
+		else
+		{
+			values[0] = CStringGetTextDatum("contact");
+			values[1] = CStringGetTextDatum(key_to_text(&model->contact_key,
+														action->work->contact));
+		}
+		values[2] = CStringGetTextDatum(type);
+		values[3] = CStringGetTextDatum(payload);
+		bulk_add(rows, values, NULL);
+		if (model->notify)
+			Async_Notify(args->channel != NULL ? args->channel :
+						 DEFAULT_CHANNEL,
+						 strlen(payload) < 7900 ? payload : type);
+	}
+	record_outbox(run, rows);
+}
+
+/*
+ * Companies follow the furthest of their contacts.
+ */
+static void
+roll_up(Run *run, List *stage_changes)
+{
+	ListCell   *cell;
+
+	if (!run->model->company_furthest)
+		return;
+	foreach(cell, stage_changes)
+	{
+		StageChange *change = lfirst(cell);
+		const Stage *stage;
+		Reason		reason = {0};
+
+		if (change->object != CONTACTS || change->deleted ||
+			change->company_null || change->to_stage == NULL)
+			continue;
+		stage = model_find_stage(&run->model->stages, change->to_stage);
+		if (stage == NULL)
+			continue;
+		reason = change->stage_reason;
+		reason.cause = "sync";
+		action_want_company(run, change->company, stage, reason);
+	}
+}
+
+/*
+ * action_apply: write what the rules of this round want, and let companies
+ * follow the contacts that moved before it.
+ */
+void
+action_apply(Run *run, List *stage_changes)
+{
+	roll_up(run, stage_changes);
+	move_contacts(run);
+	move_companies(run);
+	write_rules(run);
+	open_deals(run);
+	notify(run);
+}

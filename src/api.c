@@ -1,0 +1,407 @@
+/*-------------------------------------------------------------------------
+ *
+ * api.c
+ *	  SQL functions about one contact or company.
+ *
+ * A contact is given by its key in its own type; the parameter is declared
+ * "any", so that a literal, an int for a bigint key or a text for a uuid key
+ * will do, and what is no key of that type is an error in words.
+ *
+ * Moving functions do a plain UPDATE with the caller's own rights, under the
+ * caller's row security; the triggers on the table do the rest.  The row is
+ * locked before its stage is compared, so that two callers at once do not
+ * move it backward.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "lifecycle.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+
+#include "evaluate.h"
+#include "refresh.h"
+#include "rule.h"
+
+PG_FUNCTION_INFO_V1(lifecycle_advance);
+PG_FUNCTION_INFO_V1(lifecycle_set_stage);
+PG_FUNCTION_INFO_V1(lifecycle_set_lead_status);
+PG_FUNCTION_INFO_V1(lifecycle_in_segment);
+PG_FUNCTION_INFO_V1(lifecycle_track);
+PG_FUNCTION_INFO_V1(lifecycle_rebuild);
+
+typedef enum MoveKind
+{
+	MOVE_FORWARD,
+	MOVE_ANYWHERE,
+	MOVE_STATUS
+} MoveKind;
+
+static char *
+text_argument(FunctionCallInfo fcinfo, int number, const char *name)
+{
+	if (PG_ARGISNULL(number))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", name)));
+	return text_to_cstring(PG_GETARG_TEXT_PP(number));
+}
+
+/* Reads a key from text, in a subtransaction. */
+typedef struct KeyArg
+{
+	KeyType    *key;
+	char	   *source;
+	Datum		value;
+} KeyArg;
+
+static void
+read_key(void *arg)
+{
+	KeyArg	   *task = arg;
+
+	task->value = InputFunctionCall(&task->key->input, task->source,
+									task->key->input_param, -1);
+}
+
+/*
+ * The key in an argument of type "any"; its text form in *key_text.
+ */
+static Datum
+key_argument(FunctionCallInfo fcinfo, int number, KeyType *key,
+			 const char *what, char **key_text)
+{
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, number);
+	KeyArg		task = {key, NULL, (Datum) 0};
+	ErrorData  *error;
+	Oid			function;
+	bool		varlena;
+
+	if (PG_ARGISNULL(number))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", what)));
+	if (!OidIsValid(type) || type == UNKNOWNOID)
+		task.source = DatumGetCString(PG_GETARG_DATUM(number));
+	else
+	{
+		getTypeOutputInfo(type, &function, &varlena);
+		task.source = OidOutputFunctionCall(function, PG_GETARG_DATUM(number));
+	}
+	*key_text = task.source;
+	if (type == key->type)
+		return PG_GETARG_DATUM(number);
+	if (!run_try(read_key, &task, &error))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" is not a key of a %s", task.source, what),
+				 errdetail("Keys are of type %s.", format_type_be(key->type))));
+	return task.value;
+}
+
+/*
+ * The table that the argument `object` names.
+ */
+static TableKind
+object_argument(FunctionCallInfo fcinfo, int number, Model *model)
+{
+	char	   *object = PG_ARGISNULL(number) ? "contact" :
+		text_to_cstring(PG_GETARG_TEXT_PP(number));
+
+	if (strcmp(object, "contact") == 0)
+		return CONTACTS;
+	if (strcmp(object, "company") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("object \"%s\" is neither contact nor company", object),
+				 errhint("Use object => 'contact' or object => 'company'.")));
+	if (!OidIsValid(model->table[COMPANIES].relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" has no companies", model->name),
+				 errhint("Attach it with companies => 'table'.")));
+	return COMPANIES;
+}
+
+static SPIPlanPtr
+one_row_plan(Model *model, TableKind kind, bool update, Role role)
+{
+	AppTable   *table = &model->table[kind];
+	KeyType    *key = kind == CONTACTS ? &model->contact_key :
+		&model->company_key;
+	Oid			types[2] = {key->type, TEXTOID};
+	const char *column = table->column[role].quoted;
+	const char *sql;
+
+	if (update)
+		sql = psprintf("UPDATE %s SET %s = $2::%s"
+					   " WHERE %s OPERATOR(pg_catalog.=) $1",
+					   table->name, column, table->column[role].type_name,
+					   table->column[ROLE_KEY].quoted);
+	else
+		sql = psprintf("SELECT %s::pg_catalog.text FROM %s"
+					   " WHERE %s OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE",
+					   column, table->name, table->column[ROLE_KEY].quoted);
+	return SPI_prepare(sql, update ? 2 : 1, types);
+}
+
+static Datum
+move(FunctionCallInfo fcinfo, MoveKind how)
+{
+	Model	   *model = model_by_name(text_argument(fcinfo, 0, "model"));
+	TableKind	kind;
+	KeyType    *key;
+	Role		role = how == MOVE_STATUS ? ROLE_LEAD_STATUS : ROLE_STAGE;
+	StageList  *list = how == MOVE_STATUS ? &model->statuses : &model->stages;
+	const Stage *to = NULL;
+	char	   *key_text;
+	char	   *now;
+	char	   *reason;
+	Datum		values[2];
+	char		nulls[3] = "  ";
+	MemoryContext outer = CurrentMemoryContext;
+	bool		moves;
+
+	model_use(model);
+	kind = object_argument(fcinfo, 4, model);
+	key = kind == CONTACTS ? &model->contact_key : &model->company_key;
+	values[0] = key_argument(fcinfo, 1, key,
+							 kind == CONTACTS ? "contact" : "company", &key_text);
+	if (!PG_ARGISNULL(2))
+		to = model_check_stage(model, list,
+							   text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	else if (how == MOVE_FORWARD)
+		(void) text_argument(fcinfo, 2, "stage");
+	if (how == MOVE_FORWARD && !to->on_path)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("stage \"%s\" is not on the path", to->name),
+				 errhint("Use lifecycle_set_stage to put somebody there.")));
+	reason = PG_ARGISNULL(3) ? NULL :
+		text_to_cstring(PG_GETARG_TEXT_PP(3));
+
+	SPI_connect();
+	if (query_execute(one_row_plan(model, kind, false, role), values,
+					  NULL) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("%s \"%s\" of model \"%s\" does not exist",
+						kind == CONTACTS ? "contact" : "company", key_text,
+						model->name)));
+	now = query_text(0, 1);
+	if (how == MOVE_FORWARD)
+		moves = stage_is_forward(now != NULL ?
+								 model_find_stage(list, now) : NULL, to);
+	else
+		moves = (now == NULL) != (to == NULL) ||
+			(now != NULL && strcmp(now, to->name) != 0);
+	if (moves)
+	{
+		if (to != NULL)
+			values[1] = CStringGetTextDatum(to->name);
+		else
+			nulls[1] = 'n';
+		run_set_api_reason(reason);
+		query_execute(one_row_plan(model, kind, true, role), values, nulls);
+		run_reset_api_reason();
+		/* A rule may have moved it on. */
+		query_execute(one_row_plan(model, kind, false, role), values, NULL);
+		now = SPI_processed > 0 ? query_text(0, 1) : NULL;
+	}
+	if (now != NULL)
+		now = MemoryContextStrdup(outer, now);
+	SPI_finish();
+	model_release(model);
+	if (now == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(now));
+}
+
+/*
+ * lifecycle_advance(model, contact, stage, reason, object): forward only.
+ * lifecycle_set_stage(...): in any direction; stage NULL clears it.
+ * lifecycle_set_lead_status(...): likewise.
+ *
+ * They return what the stage or status is now; lock the row FOR NO KEY
+ * UPDATE; need SELECT and UPDATE on the table; raise 22023 for an unknown
+ * model, stage, status or object or a key of the wrong type, 02000 if there
+ * is no such row.
+ */
+Datum
+lifecycle_advance(PG_FUNCTION_ARGS)
+{
+	return move(fcinfo, MOVE_FORWARD);
+}
+
+Datum
+lifecycle_set_stage(PG_FUNCTION_ARGS)
+{
+	return move(fcinfo, MOVE_ANYWHERE);
+}
+
+Datum
+lifecycle_set_lead_status(PG_FUNCTION_ARGS)
+{
+	return move(fcinfo, MOVE_STATUS);
+}
+
+static void
+check_may_read(Model *model)
+{
+	TableKind	kinds[2] = {CONTACTS, EVENTS};
+
+	for (int i = 0; i < 2; i++)
+	{
+		Oid			relid = model->table[kinds[i]].relid;
+
+		if (OidIsValid(relid) &&
+			pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+			aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE,
+						   get_rel_name(relid));
+	}
+}
+
+/*
+ * lifecycle_in_segment(model, contact, segment): is the contact in it, as of
+ * now?
+ *
+ * The predicate is evaluated at this instant, from the events and the rows
+ * as they are; nothing is written or locked.  Needs SELECT on contacts and
+ * events; raises 22023 as above, 02000 if there is no such contact.
+ */
+Datum
+lifecycle_in_segment(PG_FUNCTION_ARGS)
+{
+	Model	   *model = model_by_name(text_argument(fcinfo, 0, "model"));
+	char	   *key_text;
+	Datum		contact = key_argument(fcinfo, 1, &model->contact_key,
+									   "contact", &key_text);
+	char	   *name = text_argument(fcinfo, 2, "segment");
+	bool		result;
+
+	check_may_read(model);
+	SPI_connect();
+	result = refresh_is_member(model, contact, key_text,
+							   network_segment_id(model, name));
+	SPI_finish();
+	PG_RETURN_BOOL(result);
+}
+
+/*
+ * lifecycle_track(model, who, event, properties, occurred_at, message_id):
+ * insert an event, with the caller's own rights.
+ *
+ * Returns true, or false if an event with that message id is there already.
+ * Raises 22023 for what the events table has no column for.
+ */
+Datum
+lifecycle_track(PG_FUNCTION_ARGS)
+{
+	Model	   *model = model_by_name(text_argument(fcinfo, 0, "model"));
+	AppTable   *table = &model->table[EVENTS];
+	static const Role roles[5] = {ROLE_CONTACT, ROLE_NAME, ROLE_PROPERTIES,
+		ROLE_TIME, ROLE_MESSAGE_ID};
+	static const char *const arguments[5] = {"who", "event", "properties",
+		"occurred_at", "message_id"};
+	Oid			types[5] = {model->contact_key.type, TEXTOID, JSONBOID,
+		TIMESTAMPTZOID, TEXTOID};
+	Datum		values[5];
+	StringInfoData names;
+	StringInfoData items;
+	Oid			given_types[5];
+	int			given = 0;
+	uint64		rows;
+	char	   *event;
+	SPIPlanPtr	plan;
+	const Column *message = &table->column[ROLE_MESSAGE_ID];
+
+	if (!OidIsValid(table->relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" has no events", model->name),
+				 errhint("Attach it with events => 'table'.")));
+	event = text_argument(fcinfo, 2, "event");
+	if (table->column[ROLE_NAME].constant != NULL &&
+		strcmp(table->column[ROLE_NAME].constant, event) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("events of model \"%s\" are all \"%s\"", model->name,
+						table->column[ROLE_NAME].constant)));
+	initStringInfo(&names);
+	initStringInfo(&items);
+	for (int i = 0; i < 5; i++)
+	{
+		const Column *column = &table->column[roles[i]];
+
+		/* The SQL order is that of the columns, but for `who`. */
+		if (PG_ARGISNULL(i + 1) || column->constant != NULL)
+			continue;
+		if (column->attno == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("events of model \"%s\" have no column for %s",
+							model->name, arguments[i])));
+		if (i == 0)
+		{
+			char	   *key_text;
+
+			values[given] = key_argument(fcinfo, 1, &model->contact_key,
+										 "contact", &key_text);
+		}
+		else
+			values[given] = fcinfo->args[i + 1].value;
+		given_types[given] = types[i];
+		given++;
+		appendStringInfo(&names, "%s%s", given > 1 ? ", " : "",
+						 column->quoted);
+		appendStringInfo(&items, "%s$%d::%s", given > 1 ? ", " : "", given,
+						 column->type_name);
+	}
+	SPI_connect();
+	plan = SPI_prepare(psprintf("INSERT INTO %s (%s) VALUES (%s)%s",
+								table->name, names.data, items.data,
+								PG_ARGISNULL(5) ? "" :
+								psprintf(" ON CONFLICT (%s) WHERE %s IS NOT NULL DO NOTHING",
+										 message->quoted, message->quoted)),
+					   given, given_types);
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare returned %s",
+			 SPI_result_code_string(SPI_result));
+	rows = query_execute(plan, values, NULL);
+	SPI_finish();
+	PG_RETURN_BOOL(rows > 0);
+}
+
+/*
+ * lifecycle_rebuild(model, contact): compute state and memberships of a
+ * contact, or of all, anew from the events.
+ *
+ * Returns the number of contacts.  Locks them; raises 42501 unless the caller
+ * owns the model, 22023 for a key of the wrong type.
+ */
+Datum
+lifecycle_rebuild(PG_FUNCTION_ARGS)
+{
+	Model	   *model = model_by_name(text_argument(fcinfo, 0, "model"));
+	Run		   *run;
+	char	   *key_text;
+
+	model_check_owner(model);
+	if (PG_NARGS() < 2 || PG_ARGISNULL(1))
+		PG_RETURN_INT64(refresh_all(model));
+	run = run_start(model);
+	run->quiet = true;
+	run->reason.cause = "rebuild";
+	(void) run_add_contact(run, CONTACT_REBUILT,
+						   key_argument(fcinfo, 1, &model->contact_key,
+										"contact", &key_text));
+	run_finish(run);
+	PG_RETURN_INT64(1);
+}

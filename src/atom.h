@@ -1,0 +1,34 @@
+/*-------------------------------------------------------------------------
+ *
+ * atom.h
+ *	  Values of atoms, computed from the events.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LIFECYCLE_ATOM_H
+#define LIFECYCLE_ATOM_H
+
+#include "network.h"
+
+/* The value of an atom at an instant, and when time alone may change it. */
+typedef struct AtomValue
+{
+	Datum		value;			/* of the atom's type; for ATOM_DID the number
+								 * of events as int8, at most `times` */
+	bool		isnull;
+	TimestampTz next;			/* NOT_DUE, or later than the instant */
+} AtomValue;
+
+extern char *atom_scan_sql(Model *model, const Atom *atom, bool all,
+						   int clock_param);
+extern AtomValue atom_default(const Atom *atom);
+extern AtomValue atom_read(Model *model, const Atom *atom, int row,
+						   int column, TimestampTz clock);
+extern void atom_scan(Model *model, Atom *atom, Datum *contacts, int count,
+					  TimestampTz clock, AtomValue *values);
+extern TimestampTz window_start(const Model *model, const Interval *within,
+								TimestampTz clock);
+extern TimestampTz window_end(const Model *model, const Interval *within,
+							  TimestampTz time, TimestampTz clock);
+
+#endif							/* LIFECYCLE_ATOM_H */

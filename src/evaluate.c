@@ -1,0 +1,470 @@
+/*-------------------------------------------------------------------------
+ *
+ * evaluate.c
+ *	  Which segments a contact is in now.
+ *
+ * An expression's columns are read from three slots: the contact's row
+ * (scan), its company's (outer) and, in rules, the event's or deal's
+ * (inner).  Its atoms are external parameters whose values are fetched by a
+ * hook when the executor first asks for them, so that a condition decided by
+ * a column looks at no event.  The hook takes a value from the state if the
+ * state knows it, else from those that were computed for the whole batch,
+ * else computes it for this contact.
+ *
+ * A predicate that raises an error counts as not holding, and the error is
+ * recorded.  All contacts of a round are evaluated in one subtransaction; if
+ * it fails, the contact in work is done again with a subtransaction for each
+ * of its segments, and the others go on as before.
+ *
+ * Expressions run as the owner of the contacts table, in a reading span (see
+ * security.c).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "lifecycle.h"
+
+#include "access/relation.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "evaluate.h"
+
+/* What the parameter hook has to know; lives on the stack of the evaluation. */
+typedef struct Evaluation
+{
+	Run		   *run;
+	Work	   *work;
+	Expression *expression;
+} Evaluation;
+
+/* Argument of the subtransaction that evaluates. */
+typedef struct EvaluateArg
+{
+	Run		   *run;
+	int			next;			/* index of the work to go on with */
+	Segment    *segment;
+	Work	   *work;
+	bool		result;
+} EvaluateArg;
+
+static AtomValue
+from_state(const Atom *atom, const AtomState *entry)
+{
+	AtomValue	value;
+
+	value.isnull = false;
+	value.value = Int64GetDatum(atom->method == METHOD_WINDOW ?
+								(entry->count > 0 ? atom->spec->times : 0) :
+								entry->count);
+	value.next = entry->due;
+	return value;
+}
+
+/*
+ * Is what the state says of this atom true at the run's clock?
+ */
+static bool
+state_knows(Run *run, Work *work, Atom *atom, AtomState *entry)
+{
+	if (atom->method != METHOD_COUNT && atom->method != METHOD_WINDOW)
+		return false;
+	if (atom->id == 0)
+		return false;
+	if (entry == NULL)
+		return atom->id <= work->state->known;
+	if (entry->unknown)
+		return false;
+	return entry->due > run->clock ||
+		(work->hold_windows && atom->method == METHOD_WINDOW &&
+		 entry->count > 0);
+}
+
+/*
+ * evaluate_needs_scan: must the events be looked at for this atom's value?
+ */
+bool
+evaluate_needs_scan(Run *run, Work *work, Atom *atom)
+{
+	ListCell   *cell;
+
+	if (atom->method == METHOD_SEGMENT || atom->method == METHOD_BROKEN)
+		return false;
+	foreach(cell, work->values)
+		if (((WorkValue *) lfirst(cell))->atom == atom)
+			return false;
+	return !state_knows(run, work, atom, state_atom(work->state, atom->id));
+}
+
+/*
+ * evaluate_store: remember a computed value for this round, and in the state
+ * what the state keeps of such an atom.
+ */
+void
+evaluate_store(Run *run, Work *work, Atom *atom, AtomValue value)
+{
+	WorkValue  *known = palloc(sizeof(WorkValue));
+	AtomState  *entry;
+	AtomState	before;
+
+	known->atom = atom;
+	known->value = value;
+	work->values = lappend(work->values, known);
+
+	if (atom->id == 0)
+		return;
+	if (value.next == NOT_DUE && state_atom(work->state, atom->id) == NULL &&
+		(atom->method == METHOD_SCAN ||
+		 (run->only_segments != NIL && atom->id > work->state->known)))
+		return;					/* unknown will do until an event asks for it */
+	entry = state_make_atom(work->state, atom->id);
+	before = *entry;
+	entry->unknown = false;
+	entry->due = value.next;
+	if (atom->method == METHOD_COUNT)
+		entry->count = DatumGetInt64(value.value);
+	else if (atom->method == METHOD_WINDOW)
+		entry->count = DatumGetInt64(value.value) >= atom->spec->times ? 1 : 0;
+	if (memcmp(&before, entry, sizeof(before)) != 0)
+		work->state_changed = true;
+}
+
+static AtomValue
+fetch_atom(Run *run, Work *work, Atom *atom)
+{
+	ListCell   *cell;
+	AtomState  *entry;
+	AtomValue	value;
+	MemoryContext old;
+
+	foreach(cell, work->values)
+	{
+		WorkValue  *known = lfirst(cell);
+
+		if (known->atom == atom)
+			return known->value;
+	}
+	entry = state_atom(work->state, atom->id);
+	if (state_knows(run, work, atom, entry))
+		return entry != NULL ? from_state(atom, entry) : atom_default(atom);
+
+	old = MemoryContextSwitchTo(run->round_context);
+	if (work->no_contact)
+		value = atom_default(atom);
+	else
+		atom_scan(run->model, atom, &work->contact, 1, run->clock, &value);
+	evaluate_store(run, work, atom, value);
+	MemoryContextSwitchTo(old);
+	return value;
+}
+
+/*
+ * The parameter hook: the value of an atom, when it is asked for.
+ */
+static ParamExternData *
+fetch_param(ParamListInfo params, int paramid, bool speculative,
+			ParamExternData *workspace)
+{
+	Evaluation *evaluation = params->paramFetchArg;
+	Atom	   *atom;
+	AtomValue	value;
+
+	if (evaluation == NULL)
+		elog(ERROR, "no evaluation in progress");
+	atom = evaluation->expression->atoms[paramid - 1];
+	workspace->ptype = atom->spec->type;
+	workspace->pflags = 0;
+	if (atom->method == METHOD_SEGMENT)
+	{
+		workspace->isnull = false;
+		workspace->value =
+			BoolGetDatum(state_in_segment(evaluation->work->state,
+										  atom->segment_id));
+		return workspace;
+	}
+	value = fetch_atom(evaluation->run, evaluation->work, atom);
+	workspace->isnull = value.isnull;
+	workspace->value = atom->spec->kind == ATOM_DID ?
+		BoolGetDatum(DatumGetInt64(value.value) >= atom->spec->times) :
+		value.value;
+	return workspace;
+}
+
+/*
+ * evaluate_make_params: the parameter list of an expression with that many
+ * atoms, in the current context.
+ */
+ParamListInfo
+evaluate_make_params(int count)
+{
+	ParamListInfo params = palloc0(offsetof(ParamListInfoData, params));
+
+	params->paramFetch = fetch_param;
+	params->numParams = count;
+	return params;
+}
+
+static TupleTableSlot *
+make_slot(Oid relid)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	TupleTableSlot *slot;
+
+	slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(rel)),
+									&TTSOpsHeapTuple);
+	relation_close(rel, NoLock);
+	return slot;
+}
+
+/*
+ * evaluate_begin, evaluate_end: set up the slots of a round.
+ */
+void
+evaluate_begin(Run *run)
+{
+	Model	   *model = run->model;
+
+	run->econtext = CreateStandaloneExprContext();
+	run->econtext->ecxt_scantuple = make_slot(model->table[CONTACTS].relid);
+	if (OidIsValid(model->table[COMPANIES].relid))
+		run->econtext->ecxt_outertuple =
+			make_slot(model->table[COMPANIES].relid);
+}
+
+void
+evaluate_end(Run *run)
+{
+	ExecDropSingleTupleTableSlot(run->econtext->ecxt_scantuple);
+	if (run->econtext->ecxt_outertuple != NULL)
+		ExecDropSingleTupleTableSlot(run->econtext->ecxt_outertuple);
+	evaluate_inner_row(run, InvalidOid, NULL);
+	FreeExprContext(run->econtext, true);
+	run->econtext = NULL;
+}
+
+static void
+fill_slot(TupleTableSlot *slot, HeapTuple row)
+{
+	if (row != NULL)
+		ExecStoreHeapTuple(row, slot, false);
+	else
+		ExecStoreAllNullTuple(slot);
+}
+
+/*
+ * evaluate_rows: the rows that expressions of this contact look at.
+ */
+void
+evaluate_rows(Run *run, Work *work)
+{
+	fill_slot(run->econtext->ecxt_scantuple, work->row);
+	if (run->econtext->ecxt_outertuple != NULL)
+		fill_slot(run->econtext->ecxt_outertuple, work->company_row);
+}
+
+/*
+ * evaluate_inner_row: the event or deal that rules look at; InvalidOid for
+ * none.
+ */
+void
+evaluate_inner_row(Run *run, Oid relid, HeapTuple row)
+{
+	ExprContext *econtext = run->econtext;
+
+	if (econtext->ecxt_innertuple != NULL)
+	{
+		ExecDropSingleTupleTableSlot(econtext->ecxt_innertuple);
+		econtext->ecxt_innertuple = NULL;
+	}
+	if (!OidIsValid(relid))
+		return;
+	econtext->ecxt_innertuple = make_slot(relid);
+	fill_slot(econtext->ecxt_innertuple, row);
+}
+
+/*
+ * evaluate_expression: the value for this contact, whose rows are in the
+ * slots (evaluate_rows).  It lives until the next evaluation.  Raises what
+ * the expression raises.
+ */
+Datum
+evaluate_expression(Run *run, Work *work, Expression *expression,
+					bool *isnull)
+{
+	ExprContext *econtext = run->econtext;
+	ParamListInfo params = expression->params;
+	void	   *outer = params->paramFetchArg;
+	Evaluation	evaluation;
+	Datum		result;
+
+	evaluation.run = run;
+	evaluation.work = work;
+	evaluation.expression = expression;
+	params->paramFetchArg = &evaluation;
+	econtext->ecxt_param_list_info = params;
+	ResetExprContext(econtext);
+	result = ExecEvalExprSwitchContext(expression->state, econtext, isnull);
+	params->paramFetchArg = outer;
+	return result;
+}
+
+/*
+ * Evaluate one segment of one contact; compiles it at first use.
+ */
+static void
+evaluate_segment(void *arg)
+{
+	EvaluateArg *task = arg;
+	Segment    *segment = task->segment;
+	bool		isnull;
+	Datum		value;
+
+	task->result = false;
+	if (!segment->compiled)
+		network_compile_segment(task->run->model, segment);
+	if (segment->expression == NULL)
+		return;
+	value = evaluate_expression(task->run, task->work, segment->expression,
+								&isnull);
+	task->result = !isnull && DatumGetBool(value);
+}
+
+/*
+ * The one with the lowest rank of the segments still to be evaluated.
+ */
+static Segment *
+next_segment(Run *run, List **todo)
+{
+	Segment    *best = NULL;
+	ListCell   *cell;
+
+	foreach(cell, *todo)
+	{
+		Segment    *segment = network_segment(run->model, lfirst_int(cell));
+
+		if (segment == NULL)
+			*todo = foreach_delete_current(*todo, cell);
+		else if (best == NULL || segment->rank < best->rank)
+			best = segment;
+		if (best != NULL && best->rank == 0)
+			break;
+	}
+	if (best != NULL)
+		*todo = list_delete_int(*todo, best->id);
+	return best;
+}
+
+/*
+ * Evaluate the segments of one contact, and those that name a segment that
+ * it enters or leaves.  With `carefully`, each in its own subtransaction.
+ */
+static void
+evaluate_work(Run *run, Work *work, bool carefully)
+{
+	List	   *todo = list_copy(work->segments);
+	EvaluateArg task = {.run = run,.work = work};
+	Segment    *segment;
+	ListCell   *cell;
+
+	evaluate_rows(run, work);
+	list_free(work->changes);
+	work->changes = NIL;
+	while ((segment = next_segment(run, &todo)) != NULL)
+	{
+		bool		is_member = state_in_segment(work->state, segment->id);
+
+		CHECK_FOR_INTERRUPTS();
+		task.segment = segment;
+		if (!carefully)
+			evaluate_segment(&task);
+		else
+		{
+			ErrorData  *error;
+
+			if (!run_try(evaluate_segment, &task, &error))
+			{
+				run_problem(run, segment->name, NULL,
+							key_to_text(&run->model->contact_key,
+										work->contact),
+							NULL, error);
+				task.result = false;
+			}
+		}
+		if (task.result != is_member)
+		{
+			MemberChange *change = palloc(sizeof(MemberChange));
+
+			change->segment = segment;
+			change->entered = task.result;
+			work->changes = lappend(work->changes, change);
+			state_set_segment(work->state, segment->id, task.result);
+			work->state_changed = true;
+			foreach(cell, network_dependents(run->model, segment))
+				todo = list_append_unique_int(todo, lfirst_int(cell));
+		}
+	}
+	work->evaluated = true;
+}
+
+/*
+ * An attempt that failed has toggled memberships: put them back.
+ */
+static void
+undo_changes(Work *work)
+{
+	ListCell   *cell;
+
+	foreach(cell, work->changes)
+	{
+		MemberChange *change = lfirst(cell);
+
+		state_set_segment(work->state, change->segment->id, !change->entered);
+	}
+	work->changes = NIL;
+}
+
+static void
+evaluate_from(void *arg)
+{
+	EvaluateArg *task = arg;
+	UserSpan	span;
+
+	span_read(&span, task->run->model->table[CONTACTS].owner);
+	for (; task->next < task->run->nworks; task->next++)
+	{
+		Work	   *work = task->run->works[task->next];
+
+		if (work->found && work->touched && !work->evaluated)
+			evaluate_work(task->run, work, false);
+	}
+	span_end(&span);
+}
+
+/*
+ * evaluate_works: decide the memberships of all contacts of the round.
+ */
+void
+evaluate_works(Run *run)
+{
+	EvaluateArg task = {.run = run,.next = 0};
+	MemoryContext old = MemoryContextSwitchTo(run->round_context);
+
+	while (task.next < run->nworks)
+	{
+		ErrorData  *error;
+		Work	   *work;
+		UserSpan	span;
+
+		if (run_try(evaluate_from, &task, &error))
+			break;
+		work = run->works[task.next];
+		undo_changes(work);
+		span_read(&span, run->model->table[CONTACTS].owner);
+		evaluate_work(run, work, true);
+		span_end(&span);
+		task.next++;
+	}
+	MemoryContextSwitchTo(old);
+}

@@ -1,0 +1,400 @@
+/*-------------------------------------------------------------------------
+ *
+ * explain.c
+ *	  Texts looked at without saving them: compile, preview, explain.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "lifecycle.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "evaluate.h"
+#include "refresh.h"
+
+PG_FUNCTION_INFO_V1(compile);
+PG_FUNCTION_INFO_V1(reload);
+PG_FUNCTION_INFO_V1(nearest);
+PG_FUNCTION_INFO_V1(lifecycle_explain);
+PG_FUNCTION_INFO_V1(lifecycle_preview);
+
+/* Kinds of texts, as rule.sql and segment.sql name them. */
+typedef struct TextKind
+{
+	const char *name;
+	bool		predicate;
+	bool		event_row;
+	bool		deal_row;
+} TextKind;
+
+static const TextKind text_kinds[] = {
+	{"predicate", true, false, false},
+	{"condition", true, false, false},
+	{"event condition", true, true, false},
+	{"deal condition", true, false, true},
+	{"value", false, false, false},
+	{"event value", false, true, false},
+	{"deal value", false, false, true}
+};
+
+/*
+ * A method as lifecycle_explain shows it.
+ */
+static const char *
+method_name(const AtomSpec *spec)
+{
+	switch (network_method(spec))
+	{
+		case METHOD_COUNT:
+			return "counted";
+		case METHOD_WINDOW:
+			return "timed";
+		case METHOD_SCAN:
+			return "looked up";
+		case METHOD_SEGMENT:
+			return "segment";
+		case METHOD_BROKEN:
+			break;
+	}
+	return "broken";
+}
+
+static const char *
+method_text(const AtomSpec *spec)
+{
+	switch (network_method(spec))
+	{
+		case METHOD_COUNT:
+			return psprintf("counted as events arrive, up to " INT64_FORMAT "; then such events cost nothing",
+							spec->times);
+		case METHOD_WINDOW:
+			return "while true such events cost nothing; when its time is up the tick looks at the contact's events";
+		case METHOD_SCAN:
+			return "computed from the contact's events when one of that name arrives";
+		case METHOD_SEGMENT:
+			return "the contact's membership of that segment";
+		case METHOD_BROKEN:
+			break;
+	}
+	return "broken";
+}
+
+static Datum
+text_array(List *strings)
+{
+	Datum	   *values = palloc((list_length(strings) + 1) * sizeof(Datum));
+	bool	   *nulls = palloc((list_length(strings) + 1) * sizeof(bool));
+	int			count = list_length(strings);
+	int			lower = 1;
+	ListCell   *cell;
+
+	if (count == 0)
+		return PointerGetDatum(construct_empty_array(TEXTOID));
+	foreach(cell, strings)
+	{
+		char	   *string = lfirst(cell);
+		int			i = foreach_current_index(cell);
+
+		nulls[i] = string == NULL;
+		values[i] = string == NULL ? (Datum) 0 : CStringGetTextDatum(string);
+	}
+	return PointerGetDatum(construct_md_array(values, nulls, 1, &count, &lower,
+											  TEXTOID, -1, false,
+											  TYPALIGN_INT));
+}
+
+static List *
+column_names(Oid relid, Bitmapset *columns)
+{
+	List	   *result = NIL;
+	int			attno = -1;
+
+	while ((attno = bms_next_member(columns, attno)) >= 0)
+		result = lappend(result, get_attname(relid, attno, false));
+	return result;
+}
+
+static const TextKind *
+find_text_kind(const char *name)
+{
+	for (size_t i = 0; i < lengthof(text_kinds); i++)
+		if (strcmp(text_kinds[i].name, name) == 0)
+			return &text_kinds[i];
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("kind of text \"%s\" is not known", name)));
+}
+
+/*
+ * Compile a text as the owner of contacts, whose expressions they are.
+ */
+static Predicate *
+compile_text(Model *model, const char *source, const TextKind *kind)
+{
+	PredicateScope scope = model->scope;
+	UserSpan	span;
+	Predicate  *predicate;
+
+	scope.event_row = kind->event_row;
+	scope.deal_row = kind->deal_row;
+	span_read(&span, model->table[CONTACTS].owner);
+	predicate = predicate_compile(&scope, source, kind->predicate);
+	span_end(&span);
+	return predicate;
+}
+
+/*
+ * compile(model text, expression text, kind text): what a text is made of.
+ *
+ * Returns atoms, atom_events, atom_methods, contact_columns,
+ * company_columns, segments, result_type.  Takes AccessShareLock on the
+ * model's tables; raises what the predicate compiler raises, with position.
+ */
+Datum
+compile(PG_FUNCTION_ARGS)
+{
+	Model	   *model = model_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	char	   *source = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	const TextKind *kind =
+		find_text_kind(text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	Predicate  *predicate;
+	List	   *definitions = NIL;
+	List	   *events = NIL;
+	List	   *methods = NIL;
+	List	   *segments = NIL;
+	ListCell   *cell;
+	TupleDesc	desc;
+	Datum		values[7];
+	bool		nulls[7] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	predicate = compile_text(model, source, kind);
+	foreach(cell, predicate->atoms)
+	{
+		AtomSpec   *spec = lfirst(cell);
+
+		definitions = lappend(definitions, spec->definition);
+		events = lappend(events, spec->event);
+		methods = lappend(methods, unconstify(char *, method_name(spec)));
+		if (spec->kind == ATOM_IN_SEGMENT)
+			segments = lappend(segments, spec->segment);
+	}
+	values[0] = text_array(definitions);
+	values[1] = text_array(events);
+	values[2] = text_array(methods);
+	values[3] = text_array(column_names(model->table[CONTACTS].relid,
+										predicate->contact_columns));
+	values[4] = text_array(column_names(model->table[COMPANIES].relid,
+										predicate->company_columns));
+	values[5] = text_array(segments);
+	values[6] = ObjectIdGetDatum(predicate->type);
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values,
+											 nulls));
+}
+
+/*
+ * reload(model text): make all sessions load the model anew.
+ *
+ * The invalidation takes effect when the transaction commits, for ourselves
+ * at once.  Raises 42501 unless the caller owns the model.
+ */
+Datum
+reload(PG_FUNCTION_ARGS)
+{
+	Model	   *model = model_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+
+	model_check_owner(model);
+	for (int kind = 0; kind < TABLE_KINDS; kind++)
+		if (OidIsValid(model->table[kind].relid))
+			CacheInvalidateRelcacheByRelid(model->table[kind].relid);
+	CommandCounterIncrement();
+	PG_RETURN_VOID();
+}
+
+/*
+ * nearest(wrong text, candidates text[]): the candidate that is nearest to a
+ * misspelt word, NULL if none is near.
+ */
+Datum
+nearest(PG_FUNCTION_ARGS)
+{
+	char	   *wrong = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Datum	   *elements;
+	bool	   *nulls;
+	int			count;
+	List	   *names = NIL;
+	const char *found;
+
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), TEXTOID, -1, false,
+					  TYPALIGN_INT, &elements, &nulls, &count);
+	for (int i = 0; i < count; i++)
+		if (!nulls[i])
+			names = lappend(names, TextDatumGetCString(elements[i]));
+	found = nearest_name(wrong, names);
+	if (found == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(found));
+}
+
+/*
+ * lifecycle_explain(model text, predicate text): one row for each atom, and
+ * for each column: part, kind, event, method, shared.
+ *
+ * shared is the number of segments that have the same atom already.  Raises
+ * what the predicate compiler raises.
+ */
+Datum
+lifecycle_explain(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Model	   *model = model_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	char	   *source = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	Predicate  *predicate;
+	ListCell   *cell;
+	Bitmapset  *columns[2];
+	TableKind	kinds[2] = {CONTACTS, COMPANIES};
+
+	compat_init_result(fcinfo);
+	predicate = compile_text(model, source, &text_kinds[0]);
+	foreach(cell, predicate->atoms)
+	{
+		AtomSpec   *spec = lfirst(cell);
+		Datum		values[4];
+		bool		nulls[4] = {false};
+
+		values[0] = CStringGetTextDatum(spec->definition);
+		values[1] = CStringGetTextDatum(method_name(spec));
+		nulls[2] = spec->event == NULL;
+		if (!nulls[2])
+			values[2] = CStringGetTextDatum(spec->event);
+		values[3] = CStringGetTextDatum(method_text(spec));
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	columns[0] = predicate->contact_columns;
+	columns[1] = predicate->company_columns;
+	for (int i = 0; i < 2; i++)
+	{
+		foreach(cell, column_names(model->table[kinds[i]].relid, columns[i]))
+		{
+			Datum		values[4];
+			bool		nulls[4] = {false, false, true, false};
+
+			values[0] = CStringGetTextDatum(psprintf("%s%s", i == 0 ? "" : "company.",
+													 quote_identifier(lfirst(cell))));
+			values[1] = CStringGetTextDatum("column");
+			values[2] = (Datum) 0;
+			values[3] = CStringGetTextDatum(i == 0 ?
+											"read from the contact's row, when it or an event changes" :
+											"read from the company's row, when it, the contact or an event changes");
+			tuplestore_putvalues(result->setResult, result->setDesc, values,
+								 nulls);
+		}
+	}
+	return (Datum) 0;
+}
+
+/* What a preview hands to the batches. */
+typedef struct PreviewArg
+{
+	ContactScan		scan;
+	Run		   *run;
+	Expression *expression;
+	bool		needs_state;
+	ReturnSetInfo *result;
+} PreviewArg;
+
+static void
+preview_batch(ContactScan *scan)
+{
+	PreviewArg *arg = (PreviewArg *) scan;
+	Model	   *model = scan->model;
+	StateReader *reader = arg->needs_state ? state_begin_read(model) : NULL;
+	UserSpan	span;
+
+	span_read(&span, model->table[CONTACTS].owner);
+	for (int i = 0; i < scan->count; i++)
+	{
+		Work		work = {0};
+		bool		isnull;
+		Datum		value;
+
+		work.contact = refresh_value(scan, i, 1, &isnull);
+		work.found = true;
+		work.row = run_copy_row(refresh_value(scan, i, 2, &isnull));
+		value = refresh_value(scan, i, 3, &isnull);
+		if (!isnull)
+			work.company_row = run_copy_row(value);
+		work.values = refresh_atoms(scan, i);
+		if (reader != NULL)
+			work.state = state_read(reader, work.contact);
+		if (work.state == NULL)
+			work.state = state_new(0);
+		evaluate_rows(arg->run, &work);
+		value = evaluate_expression(arg->run, &work, arg->expression, &isnull);
+		if (!isnull && DatumGetBool(value))
+		{
+			Datum		key = CStringGetTextDatum(key_to_text(&model->contact_key,
+															  work.contact));
+			bool		nulls = false;
+
+			tuplestore_putvalues(arg->result->setResult, arg->result->setDesc,
+								 &key, &nulls);
+		}
+	}
+	span_end(&span);
+	if (reader != NULL)
+		state_end_read(reader);
+}
+
+/*
+ * lifecycle_preview(model text, predicate text): the keys, as text, of the
+ * contacts for which the predicate holds now; nothing is saved or locked.
+ *
+ * Raises 42501 unless the caller owns the model, and what the predicate
+ * compiler and the predicate raise.
+ */
+Datum
+lifecycle_preview(PG_FUNCTION_ARGS)
+{
+	PreviewArg	arg = {{0}};
+	Model	   *model = model_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	char	   *source = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	int			natoms;
+
+	compat_init_result(fcinfo);
+	arg.result = (ReturnSetInfo *) fcinfo->resultinfo;
+	model_check_owner(model);
+	(void) compile_text(model, source, &text_kinds[0]);
+
+	SPI_connect();
+	arg.run = run_start(model);
+	arg.expression = network_compile(model, source, true, false, false);
+	natoms = list_length(arg.expression->predicate->atoms);
+	arg.scan.model = model;
+	arg.scan.clock = arg.run->clock = run_clock(model);
+	arg.scan.atoms = palloc((natoms + 1) * sizeof(Atom *));
+	for (int i = 0; i < natoms; i++)
+	{
+		if (arg.expression->atoms[i]->method == METHOD_SEGMENT)
+			arg.needs_state = true;
+		else
+			arg.scan.atoms[arg.scan.natoms++] = arg.expression->atoms[i];
+	}
+	arg.scan.rows = true;
+	arg.scan.work = preview_batch;
+	evaluate_begin(arg.run);
+	refresh_scan(&arg.scan);
+	evaluate_end(arg.run);
+	run_finish(arg.run);
+	SPI_finish();
+	return (Datum) 0;
+}

@@ -1,0 +1,372 @@
+/*-------------------------------------------------------------------------
+ *
+ * ingest.c
+ *	  Triggers on the events table: one call per statement.
+ *
+ * A statement's new rows are read from its transition table.  For each row,
+ * the network says which atoms and rules its name concerns; filters are
+ * evaluated here, once per atom and row, and what passes becomes a hit.  Hits
+ * are decided together at the end (run.c).  Rows that nothing names cost one
+ * look-up in a hash table.
+ *
+ * Events without contact are not looked at, nor are those without a time.
+ * Rules fire for inserted rows only, at once, whatever the event's time.
+ *
+ * UPDATE and DELETE make the atoms of the old and new rows' names be computed
+ * anew from the events that are left; TRUNCATE those of all contacts.
+ *
+ * A filter that raises an error (a bad cast of a property) makes the atom be
+ * computed by a scan, which raises it again where it can be recorded: the
+ * predicate then counts as not holding.
+ *
+ * COPY, INSERT ... SELECT and ON CONFLICT DO NOTHING are statements like
+ * others: the transition table has the rows that were really inserted.  ON
+ * CONFLICT DO UPDATE and MERGE fire the update trigger for updated rows.  An
+ * INSERT that names a partition fires the trigger of that partition
+ * (lifecycle_attach and an event trigger create them).  Under
+ * session_replication_role = replica, that is on a logical subscriber and
+ * while restoring with disabled triggers, nothing fires.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "lifecycle.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+
+#include "transition.h"
+
+PG_FUNCTION_INFO_V1(events_insert);
+PG_FUNCTION_INFO_V1(events_update);
+PG_FUNCTION_INFO_V1(events_delete);
+PG_FUNCTION_INFO_V1(events_truncate);
+
+/*
+ * How filters are evaluated: without care until one is met, then all in one
+ * subtransaction, and if that fails each in its own.
+ */
+typedef enum FilterMode
+{
+	FILTER_NONE_YET,
+	FILTER_TOGETHER,
+	FILTER_ONE_BY_ONE
+} FilterMode;
+
+typedef struct Collector
+{
+	Run		   *run;
+	Transition *rows;
+	ExprContext *econtext;
+	FilterMode	mode;
+	bool		met_filter;		/* FILTER_NONE_YET: must start again */
+	bool		anew;			/* rows were updated or deleted: atoms are to be
+								 * computed anew, rules do not fire */
+	Atom	   *atom;			/* whose filter is being evaluated */
+	bool		passes;
+} Collector;
+
+/*
+ * The time of an event row, as in model_event_time_sql.
+ */
+static TimestampTz
+event_time(Model *model, Datum value)
+{
+	Datum		zone;
+
+	switch (model->table[EVENTS].column[ROLE_TIME].type)
+	{
+		case TIMESTAMPTZOID:
+			return DatumGetTimestampTz(value);
+		case DATEOID:
+			value = DirectFunctionCall1(date_timestamp, value);
+			break;
+		default:
+			break;
+	}
+	zone = CStringGetTextDatum(model->zone_name);
+	return DatumGetTimestampTz(DirectFunctionCall2(timestamp_zone, zone,
+												   value));
+}
+
+/*
+ * What depends on this row's name.
+ */
+static EventEntry *
+event_entry(Model *model, TupleTableSlot *slot)
+{
+	const Column *column = &model->table[EVENTS].column[ROLE_NAME];
+	Datum		value;
+	bool		isnull;
+	char	   *name;
+
+	if (column->attno == 0)
+		return network_event(model, column->constant,
+							 strlen(column->constant));
+	value = slot_getattr(slot, column->attno, &isnull);
+	if (isnull)
+		return NULL;
+	if (column->type == TEXTOID || column->type == VARCHAROID)
+	{
+		text	   *packed = DatumGetTextPP(value);
+
+		return network_event(model, VARDATA_ANY(packed),
+							 VARSIZE_ANY_EXHDR(packed));
+	}
+	name = key_column_text(column, value);
+	return network_event(model, name, strlen(name));
+}
+
+static void
+evaluate_filter(void *arg)
+{
+	Collector  *collector = arg;
+	bool		isnull;
+	Datum		value;
+
+	ResetExprContext(collector->econtext);
+	value = ExecEvalExprSwitchContext(collector->atom->filter,
+									  collector->econtext, &isnull);
+	collector->passes = !isnull && DatumGetBool(value);
+}
+
+/*
+ * Does the row pass the atom's filter?  *failed if the filter raised an
+ * error.
+ */
+static bool
+passes_filter(Collector *collector, Atom *atom, bool *failed)
+{
+	ErrorData  *error;
+
+	*failed = false;
+	if (atom->filter == NULL || collector->anew)
+		return true;
+	collector->atom = atom;
+	switch (collector->mode)
+	{
+		case FILTER_NONE_YET:
+			collector->met_filter = true;
+			return false;
+		case FILTER_TOGETHER:
+			evaluate_filter(collector);
+			return collector->passes;
+		case FILTER_ONE_BY_ONE:
+			if (run_try(evaluate_filter, collector, &error))
+				return collector->passes;
+			*failed = true;
+			return true;
+	}
+	return false;
+}
+
+static EventRef *
+make_event(Run *run, EventEntry *entry, TupleTableSlot *slot, TimestampTz time)
+{
+	Model	   *model = run->model;
+	const Column *key = &model->table[EVENTS].column[ROLE_KEY];
+	MemoryContext old = MemoryContextSwitchTo(run->context);
+	EventRef   *event = palloc0(sizeof(EventRef));
+
+	event->entry = entry;
+	event->time = time;
+	if (key->attno != 0)
+	{
+		Datum		value = slot_getattr(slot, key->attno, &event->key_null);
+
+		if (!event->key_null)
+			event->key = key_copy(&model->event_key, value);
+	}
+	else
+		event->key_null = true;
+	if (entry->keeps_row)
+		event->row = ExecCopySlotHeapTuple(slot);
+	MemoryContextSwitchTo(old);
+	return event;
+}
+
+/*
+ * Collect the hits of one row.
+ */
+static void
+collect_row(Collector *collector, TupleTableSlot *slot)
+{
+	Run		   *run = collector->run;
+	Model	   *model = run->model;
+	EventEntry *entry = event_entry(model, slot);
+	AppTable   *table = &model->table[EVENTS];
+	Hit			hit = {0};
+	bool		isnull;
+	Datum		value;
+
+	if (entry == NULL || (entry->natoms == 0 && entry->rules == NIL))
+		return;
+	value = slot_getattr(slot, table->column[ROLE_TIME].attno, &isnull);
+	if (isnull)
+		return;
+	hit.time = event_time(model, value);
+	value = slot_key(slot, &table->column[ROLE_CONTACT], &model->contact_key,
+					 &isnull);
+	if (isnull)
+		return;
+	collector->econtext->ecxt_scantuple = slot;
+	for (int i = 0; i < entry->natoms; i++)
+	{
+		Atom	   *atom = entry->atoms[i];
+		bool		failed;
+
+		if (!passes_filter(collector, atom, &failed))
+			continue;
+		if (hit.event == NULL)
+		{
+			hit.contact = run_copy_key(run, &model->contact_key, value);
+			hit.event = make_event(run, entry, slot, hit.time);
+		}
+		hit.atom = atom;
+		hit.dirty = failed || collector->anew;
+		run_add_hit(run, &hit);
+	}
+	if (entry->rules != NIL && !collector->anew)
+	{
+		if (hit.event == NULL)
+		{
+			hit.contact = run_copy_key(run, &model->contact_key, value);
+			hit.event = make_event(run, entry, slot, hit.time);
+		}
+		hit.atom = NULL;
+		hit.dirty = false;
+		run_add_hit(run, &hit);
+	}
+}
+
+static void
+collect_rows(void *arg)
+{
+	Collector  *collector = arg;
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext,
+												  "lifecycle event row",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(scratch);
+	TupleTableSlot *slot;
+	UserSpan	span;
+
+	span_read(&span, collector->run->model->table[CONTACTS].owner);
+	transition_rewind(collector->rows);
+	while (!collector->met_filter &&
+		   (slot = transition_next(collector->rows)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		collect_row(collector, slot);
+		MemoryContextReset(scratch);
+	}
+	span_end(&span);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(scratch);
+}
+
+/*
+ * Collect the hits of all rows of a transition table.
+ */
+static void
+collect(Run *run, TriggerData *trigdata, Tuplestorestate *store,
+		TupleConversionMap *map, bool anew)
+{
+	Collector	collector = {.run = run,.anew = anew};
+	int			before = list_length(run->hits);
+	ErrorData  *error;
+
+	collector.rows = transition_begin(trigdata, store, run->model, EVENTS,
+									  map);
+	collector.econtext = CreateStandaloneExprContext();
+	collector.mode = FILTER_NONE_YET;
+	collect_rows(&collector);
+	if (collector.met_filter)
+	{
+		run->hits = list_truncate(run->hits, before);
+		collector.met_filter = false;
+		collector.mode = FILTER_TOGETHER;
+		if (!run_try(collect_rows, &collector, &error))
+		{
+			collector.mode = FILTER_ONE_BY_ONE;
+			collect_rows(&collector);
+		}
+	}
+	FreeExprContext(collector.econtext, true);
+	transition_end(collector.rows);
+}
+
+/*
+ * Collect what a statement did to events, and work it off unless a run that
+ * is in progress will.
+ */
+static void
+ingest(TriggerData *trigdata, bool old_rows, bool new_rows)
+{
+	TupleConversionMap *map;
+	Model	   *model = model_for_trigger(trigdata->tg_relation, EVENTS, &map);
+	Run		   *run;
+	bool		outermost;
+
+	if (model == NULL)
+		return;
+	SPI_connect();
+	run = run_current(model);
+	outermost = run == NULL;
+	if (outermost)
+		run = run_start(model);
+	if (old_rows)
+		collect(run, trigdata, trigdata->tg_oldtable, map, true);
+	if (new_rows)
+		collect(run, trigdata, trigdata->tg_newtable, map, old_rows);
+	if (outermost)
+		run_finish(run);
+	SPI_finish();
+}
+
+/*
+ * events_insert(), events_update(), events_delete(), events_truncate():
+ * statement triggers on the events table of a model, or a partition of it.
+ *
+ * They lock rows of contacts (decide.c), and raise 39P01 if not called as
+ * the trigger, 55000 if the table is not attached, 54000 for rules that loop.
+ */
+Datum
+events_insert(PG_FUNCTION_ARGS)
+{
+	ingest(trigger_check_statement(fcinfo, "events_insert",
+								   TRIGGER_EVENT_INSERT), false, true);
+	return PointerGetDatum(NULL);
+}
+
+Datum
+events_update(PG_FUNCTION_ARGS)
+{
+	ingest(trigger_check_statement(fcinfo, "events_update",
+								   TRIGGER_EVENT_UPDATE), true, true);
+	return PointerGetDatum(NULL);
+}
+
+Datum
+events_delete(PG_FUNCTION_ARGS)
+{
+	ingest(trigger_check_statement(fcinfo, "events_delete",
+								   TRIGGER_EVENT_DELETE), true, false);
+	return PointerGetDatum(NULL);
+}
+
+Datum
+events_truncate(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = trigger_check_statement(fcinfo, "events_truncate",
+													TRIGGER_EVENT_TRUNCATE);
+	Model	   *model = model_for_trigger(trigdata->tg_relation, EVENTS, NULL);
+
+	if (model != NULL)
+		refresh_all(model);
+	return PointerGetDatum(NULL);
+}

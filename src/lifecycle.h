@@ -1,0 +1,58 @@
+/*-------------------------------------------------------------------------
+ *
+ * lifecycle.h
+ *	  What every part of the module may use: settings, users, queries.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LIFECYCLE_H
+#define LIFECYCLE_H
+
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+
+/* Settings (lifecycle.c) */
+extern bool lifecycle_maintenance;
+
+/* security.c: a span of work under another role */
+typedef struct UserSpan
+{
+	Oid			user;
+	int			context;
+} UserSpan;
+
+extern void span_read(UserSpan *span, Oid owner);
+extern void span_write(UserSpan *span, Oid owner);
+extern void span_end(const UserSpan *span);
+
+/* query.c: statements of the engine, on a snapshot taken at that instant */
+extern SPIPlanPtr query_prepare(const char *sql, int nargs, const Oid *types);
+extern uint64 query_execute(SPIPlanPtr plan, Datum *values, const char *nulls);
+extern uint64 query_once(const char *sql, int nargs, const Oid *types,
+						 Datum *values, const char *nulls);
+extern char *query_text(int row, int column);
+extern Datum query_value(int row, int column, bool *isnull);
+
+/* query.c: rows gathered column by column, to be written by one statement */
+typedef struct Bulk
+{
+	MemoryContext context;
+	int			columns;
+	const Oid  *types;
+	int			rows;
+	int			allocated;
+	Datum	  **values;
+	bool	  **nulls;
+} Bulk;
+
+extern Bulk *bulk_create(int columns, const Oid *types);
+extern void bulk_add(Bulk *bulk, const Datum *values, const bool *nulls);
+extern void bulk_execute(Bulk *bulk, SPIPlanPtr plan, int first, int count);
+extern Oid	bulk_array_type(Oid element);
+extern char *bulk_source(int columns);
+
+#endif							/* LIFECYCLE_H */

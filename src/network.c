@@ -1,0 +1,909 @@
+/*-------------------------------------------------------------------------
+ *
+ * network.c
+ *	  The compiled model, loaded part by part as events name the parts.
+ *
+ * The dependency index is stored, in the model's tables atom (event name ->
+ * atoms -> segments) and segment (columns -> segments).  A new connection
+ * reads the atoms of an event name when it sees the first such event, and
+ * compiles a segment or a rule when it first has to evaluate it, so that a
+ * model of 10,000 segments costs a connection no more than it uses.
+ *
+ * Everything lives in the network's memory context, a child of the model's,
+ * and goes with it; the model's invalidation is the network's.  Names of
+ * events that nothing depends on are remembered too, up to a limit, as that
+ * is what most events are.
+ *
+ * Configuration is read as the owner of the model's schema.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "lifecycle.h"
+
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "executor/executor.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "atom.h"
+#include "evaluate.h"
+#include "network.h"
+
+/* Event names without atoms or rules that are remembered at most. */
+#define MAX_IDLE_EVENTS 4096
+
+typedef struct AtomEntry
+{
+	int			id;				/* hash key */
+	Atom	   *atom;
+} AtomEntry;
+
+typedef struct SegmentEntry
+{
+	int			id;				/* hash key */
+	Segment    *segment;
+} SegmentEntry;
+
+typedef struct ColumnUse
+{
+	int			segment;
+	Bitmapset  *contact;
+	Bitmapset  *company;
+} ColumnUse;
+
+typedef struct RuleListEntry
+{
+	RuleEvent	on;
+	char	   *of;
+	List	   *rules;
+} RuleListEntry;
+
+struct Network
+{
+	MemoryContext context;
+	HTAB	   *events;			/* EventEntry by name */
+	HTAB	   *atoms;			/* AtomEntry by id */
+	HTAB	   *segments;		/* SegmentEntry by id */
+	int			idle_events;
+	List	   *columns;		/* of ColumnUse *, once loaded */
+	bool		columns_loaded;
+	Bitmapset  *contact_columns;	/* all that columns has, and the company link
+									 * if any segment looks at the company */
+	Bitmapset  *company_columns;
+	List	   *all;			/* ids of all segments, by rank, once loaded */
+	bool		all_loaded;
+	List	   *rule_lists;		/* of RuleListEntry * */
+	List	   *rules;			/* of Rule *, each once */
+	List	   *own_atoms;		/* of Atom *, those of rules */
+	int			max_atom;		/* -1: not loaded */
+};
+
+static const char *const rule_event_name[RULE_EVENTS] = {
+	"event", "segment entered", "segment left", "stage entered",
+	"deal created", "deal won", "deal lost"
+};
+
+static const char *const action_name[ACTION_KINDS] = {
+	"advance stage", "set stage", "set lead status", "create deal",
+	"set field", "copy to company", "notify"
+};
+
+static uint32
+event_hash(const void *key, Size size)
+{
+	const EventEntry *entry = key;
+
+	return DatumGetUInt32(hash_any((const unsigned char *) entry->name,
+								   entry->length));
+}
+
+static int
+event_match(const void *a, const void *b, Size size)
+{
+	const EventEntry *first = a;
+	const EventEntry *second = b;
+
+	if (first->length != second->length)
+		return 1;
+	return memcmp(first->name, second->name, first->length);
+}
+
+/*
+ * network_create: an empty network, in a child of the current context that
+ * is to be the model's.
+ */
+Network *
+network_create(Model *model)
+{
+	MemoryContext context = AllocSetContextCreate(model->context,
+												  "lifecycle network",
+												  ALLOCSET_DEFAULT_SIZES);
+	Network    *network = MemoryContextAllocZero(context, sizeof(Network));
+	HASHCTL		ctl;
+
+	network->context = context;
+	network->max_atom = -1;
+
+	ctl.hcxt = context;
+	ctl.keysize = offsetof(EventEntry, natoms);
+	ctl.entrysize = sizeof(EventEntry);
+	ctl.hash = event_hash;
+	ctl.match = event_match;
+	network->events = hash_create("lifecycle events", 64, &ctl,
+								  HASH_ELEM | HASH_FUNCTION | HASH_COMPARE |
+								  HASH_CONTEXT);
+	ctl.keysize = sizeof(int);
+	ctl.entrysize = sizeof(AtomEntry);
+	network->atoms = hash_create("lifecycle atoms", 64, &ctl,
+								 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	ctl.entrysize = sizeof(SegmentEntry);
+	network->segments = hash_create("lifecycle segments", 64, &ctl,
+									HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	return network;
+}
+
+static void
+free_atom_plan(Atom *atom)
+{
+	if (atom->plan != NULL)
+		SPI_freeplan(atom->plan);
+}
+
+/*
+ * network_free: give back what is not memory of the network's context.
+ */
+void
+network_free(Network *network)
+{
+	HASH_SEQ_STATUS status;
+	AtomEntry  *entry;
+	ListCell   *cell;
+
+	if (network == NULL)
+		return;
+	hash_seq_init(&status, network->atoms);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		free_atom_plan(entry->atom);
+	foreach(cell, network->own_atoms)
+		free_atom_plan(lfirst(cell));
+	foreach(cell, network->rules)
+	{
+		Rule	   *rule = lfirst(cell);
+
+		if (rule->plan != NULL)
+			SPI_freeplan(rule->plan);
+	}
+}
+
+/*
+ * network_context: where parts of the compiled model live.
+ */
+MemoryContext
+network_context(Model *model)
+{
+	return model->network->context;
+}
+
+static SPIPlanPtr
+config_plan(Model *model, PlanId id, const char *sql, Oid type)
+{
+	if (model->plan[id] == NULL)
+		model->plan[id] = query_prepare(psprintf(sql, model->schema),
+										OidIsValid(type) ? 1 : 0, &type);
+	return model->plan[id];
+}
+
+/*
+ * Run a statement on the model's configuration as its owner.
+ */
+static uint64
+config_query(Model *model, PlanId id, const char *sql, Oid type, Datum value)
+{
+	UserSpan	span;
+	uint64		rows;
+
+	span_write(&span, model->owner);
+	rows = query_execute(config_plan(model, id, sql, type), &value, NULL);
+	span_end(&span);
+	return rows;
+}
+
+/*
+ * An int[] column of the current result, as an array in the current context.
+ */
+static int *
+int_array(int row, int column, int *count)
+{
+	bool		isnull;
+	Datum		value = query_value(row, column, &isnull);
+	ArrayType  *array;
+	int		   *result;
+
+	*count = 0;
+	if (isnull)
+		return NULL;
+	array = DatumGetArrayTypeP(value);
+	if (ARR_NDIM(array) == 0)
+		return NULL;
+	*count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	result = palloc(*count * sizeof(int));
+	memcpy(result, ARR_DATA_PTR(array), *count * sizeof(int));
+	return result;
+}
+
+/*
+ * network_method: how an atom's value is had.
+ */
+AtomMethod
+network_method(const AtomSpec *spec)
+{
+	if (spec == NULL)
+		return METHOD_BROKEN;
+	if (spec->kind == ATOM_IN_SEGMENT)
+		return METHOD_SEGMENT;
+	if (spec->kind == ATOM_DID)
+		return spec->within == NULL ? METHOD_COUNT : METHOD_WINDOW;
+	return METHOD_SCAN;
+}
+
+/*
+ * Make an atom of a specification; in the network's context.
+ */
+static Atom *
+make_atom(Model *model, int id, AtomSpec *spec)
+{
+	Atom	   *atom = palloc0(sizeof(Atom));
+
+	atom->id = id;
+	atom->spec = spec;
+	atom->method = network_method(spec);
+	if (spec != NULL && spec->filter != NULL)
+		atom->filter = ExecInitExpr(spec->filter, NULL);
+	if (atom->method == METHOD_SEGMENT)
+		atom->segment_id = network_segment_id(model, spec->segment);
+	return atom;
+}
+
+/* Argument of the subtransaction that compiles an atom. */
+typedef struct CompileArg
+{
+	Model	   *model;
+	const char *definition;
+	AtomSpec   *spec;
+} CompileArg;
+
+static void
+compile_atom(void *arg)
+{
+	CompileArg *task = arg;
+
+	task->spec = predicate_compile_atom(&task->model->scope,
+										task->definition);
+}
+
+/*
+ * Compile an atom.  If a column that it names is gone, the event that made
+ * us look must stay all the same: NULL, and the segments that use it will
+ * fail where that is recorded.
+ */
+static AtomSpec *
+try_compile_atom(Model *model, const char *definition)
+{
+	CompileArg	task = {model, definition, NULL};
+	ErrorData  *error;
+
+	return run_try(compile_atom, &task, &error) ? task.spec : NULL;
+}
+
+/*
+ * Enter the atoms of the current result: id, definition, segments.  Results
+ * are copied first, since compiling an atom may run statements of its own.
+ */
+static Atom **
+enter_atoms(Model *model, uint64 rows)
+{
+	Network    *network = model->network;
+	MemoryContext old = MemoryContextSwitchTo(network->context);
+	Atom	  **atoms = palloc0(sizeof(Atom *) * (rows + 1));
+	int		   *ids = palloc(sizeof(int) * (rows + 1));
+	char	  **definitions = palloc(sizeof(char *) * (rows + 1));
+	int		  **segments = palloc(sizeof(int *) * (rows + 1));
+	int		   *nsegments = palloc(sizeof(int) * (rows + 1));
+
+	for (uint64 i = 0; i < rows; i++)
+	{
+		bool		isnull;
+
+		ids[i] = DatumGetInt32(query_value(i, 1, &isnull));
+		definitions[i] = query_text(i, 2);
+		segments[i] = int_array(i, 3, &nsegments[i]);
+	}
+	for (uint64 i = 0; i < rows; i++)
+	{
+		bool		found;
+		AtomEntry  *entry = hash_search(network->atoms, &ids[i], HASH_FIND,
+										&found);
+
+		if (!found)
+		{
+			Atom	   *atom;
+
+			atom = make_atom(model, ids[i],
+							 try_compile_atom(model, definitions[i]));
+			atom->nsegments = nsegments[i];
+			atom->segments = segments[i];
+			entry = hash_search(network->atoms, &ids[i], HASH_ENTER, NULL);
+			entry->atom = atom;
+		}
+		atoms[i] = entry->atom;
+	}
+	MemoryContextSwitchTo(old);
+	return atoms;
+}
+
+static void
+forget_idle_events(Network *network)
+{
+	HASH_SEQ_STATUS status;
+	EventEntry *entry;
+
+	hash_seq_init(&status, network->events);
+	while ((entry = hash_seq_search(&status)) != NULL)
+	{
+		if (entry->natoms == 0 && entry->rules == NIL)
+		{
+			const char *name = entry->name;
+
+			hash_search(network->events, entry, HASH_REMOVE, NULL);
+			pfree(unconstify(char *, name));
+		}
+	}
+	network->idle_events = 0;
+}
+
+/*
+ * network_event: what depends on events of this name.  The result lives as
+ * long as the model's use, if anything depends on it; otherwise until the
+ * next call.
+ */
+EventEntry *
+network_event(Model *model, const char *name, int length)
+{
+	Network    *network = model->network;
+	EventEntry	key;
+	EventEntry *entry;
+	Atom	  **atoms;
+	uint64		rows;
+	List	   *rules;
+	ListCell   *cell;
+	char	   *copy;
+
+	key.name = name;
+	key.length = length;
+	entry = hash_search(network->events, &key, HASH_FIND, NULL);
+	if (entry != NULL)
+		return entry;
+
+	copy = MemoryContextAlloc(network->context, length + 1);
+	memcpy(copy, name, length);
+	copy[length] = '\0';
+
+	rows = config_query(model, PLAN_ATOMS_OF_EVENT,
+						"SELECT id, definition, segments FROM %s.atom"
+						" WHERE event OPERATOR(pg_catalog.=) $1 ORDER BY id",
+						TEXTOID, CStringGetTextDatum(copy));
+	atoms = enter_atoms(model, rows);
+	rules = network_rules(model, ON_EVENT, copy);
+
+	if (rows == 0 && rules == NIL &&
+		++network->idle_events > MAX_IDLE_EVENTS)
+		forget_idle_events(network);
+
+	key.name = copy;
+	entry = hash_search(network->events, &key, HASH_ENTER, NULL);
+	entry->natoms = (int) rows;
+	entry->atoms = atoms;
+	entry->rules = rules;
+	entry->keeps_row = false;
+	foreach(cell, rules)
+	{
+		Rule	   *rule = lfirst(cell);
+
+		/* Texts that may say event.x: conditions and values. */
+		if (rule->condition_text != NULL ||
+			rule->action == ACTION_CREATE_DEAL ||
+			rule->action == ACTION_SET_FIELD ||
+			rule->action == ACTION_NOTIFY)
+			entry->keeps_row = true;
+	}
+	return entry;
+}
+
+/*
+ * network_atom: an atom by its number.
+ */
+Atom *
+network_atom(Model *model, int id)
+{
+	AtomEntry  *entry = hash_search(model->network->atoms, &id, HASH_FIND,
+									NULL);
+
+	if (entry == NULL)
+	{
+		uint64		rows;
+
+		rows = config_query(model, PLAN_ATOMS_BY_ID,
+							"SELECT id, definition, segments FROM %s.atom"
+							" WHERE id OPERATOR(pg_catalog.=) $1",
+							INT4OID, Int32GetDatum(id));
+		if (rows == 0)
+			return NULL;		/* its last segment was dropped */
+		return enter_atoms(model, rows)[0];
+	}
+	return entry->atom;
+}
+
+/*
+ * network_load_segments: read those of the segments that are not in the
+ * network yet, all by one statement; compile none.
+ */
+void
+network_load_segments(Model *model, const int *ids, int count)
+{
+	Network    *network = model->network;
+	Datum	   *missing = palloc(sizeof(Datum) * (count + 1));
+	int			nmissing = 0;
+	uint64		rows;
+	MemoryContext old;
+
+	for (int i = 0; i < count; i++)
+		if (hash_search(network->segments, &ids[i], HASH_FIND, NULL) == NULL)
+			missing[nmissing++] = Int32GetDatum(ids[i]);
+	if (nmissing == 0)
+		return;
+	rows = config_query(model, PLAN_SEGMENTS_BY_ID,
+						"SELECT id, name, predicate, rank, atoms FROM %s.segment"
+						" WHERE id OPERATOR(pg_catalog.=) ANY ($1)",
+						INT4ARRAYOID,
+						PointerGetDatum(construct_array(missing, nmissing,
+														INT4OID, 4, true,
+														TYPALIGN_INT)));
+	old = MemoryContextSwitchTo(network->context);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		Segment    *segment = palloc0(sizeof(Segment));
+		SegmentEntry *entry;
+		bool		isnull;
+
+		segment->id = DatumGetInt32(query_value(i, 1, &isnull));
+		segment->name = query_text(i, 2);
+		segment->text = query_text(i, 3);
+		segment->rank = DatumGetInt32(query_value(i, 4, &isnull));
+		segment->atom_ids = int_array(i, 5, &segment->natoms);
+		entry = hash_search(network->segments, &segment->id, HASH_ENTER, NULL);
+		entry->segment = segment;
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * network_segment: a segment by its number, NULL if it was dropped.
+ */
+Segment *
+network_segment(Model *model, int id)
+{
+	SegmentEntry *entry = hash_search(model->network->segments, &id,
+									  HASH_FIND, NULL);
+
+	if (entry == NULL)
+	{
+		network_load_segments(model, &id, 1);
+		entry = hash_search(model->network->segments, &id, HASH_FIND, NULL);
+	}
+	return entry != NULL ? entry->segment : NULL;
+}
+
+/*
+ * Make a compiled text executable.  Its atoms are those given, or if NULL
+ * made new and kept with the network.
+ */
+static Expression *
+make_expression(Model *model, Predicate *predicate, Atom **atoms)
+{
+	Expression *expression = palloc0(sizeof(Expression));
+	int			natoms = list_length(predicate->atoms);
+
+	expression->predicate = predicate;
+	expression->atoms = atoms;
+	if (atoms == NULL)
+	{
+		ListCell   *cell;
+
+		expression->atoms = palloc0(sizeof(Atom *) * (natoms + 1));
+		foreach(cell, predicate->atoms)
+		{
+			Atom	   *atom = make_atom(model, 0, lfirst(cell));
+
+			model->network->own_atoms = lappend(model->network->own_atoms,
+												atom);
+			expression->atoms[foreach_current_index(cell)] = atom;
+		}
+	}
+	expression->params = evaluate_make_params(natoms);
+	expression->state = ExecInitExprWithParams(predicate->expr,
+											   expression->params);
+	return expression;
+}
+
+/*
+ * network_compile: an expression that is not a segment's.  Raises what the
+ * predicate compiler raises.
+ */
+Expression *
+network_compile(Model *model, const char *text, bool predicate,
+				bool event_row, bool deal_row)
+{
+	PredicateScope scope = model->scope;
+	MemoryContext old = MemoryContextSwitchTo(model->network->context);
+	Expression *expression;
+
+	scope.event_row = event_row;
+	scope.deal_row = deal_row;
+	expression = make_expression(model,
+								 predicate_compile(&scope, text, predicate),
+								 NULL);
+	MemoryContextSwitchTo(old);
+	return expression;
+}
+
+/*
+ * network_compile_segment: compile a segment at its first use.  Raises what
+ * the compiler raises; the segment then counts as compiled, without an
+ * expression, so that nobody tries again before the next invalidation.
+ */
+void
+network_compile_segment(Model *model, Segment *segment)
+{
+	MemoryContext old = MemoryContextSwitchTo(model->network->context);
+	Predicate  *predicate;
+	Atom	  **atoms;
+
+	segment->compiled = true;
+	predicate = predicate_compile(&model->scope, segment->text, true);
+	if (list_length(predicate->atoms) != segment->natoms)
+		elog(ERROR, "segment \"%s\" has %d atoms, but %d are recorded",
+			 segment->name, list_length(predicate->atoms), segment->natoms);
+	atoms = palloc0(sizeof(Atom *) * (segment->natoms + 1));
+	for (int i = 0; i < segment->natoms; i++)
+	{
+		atoms[i] = network_atom(model, segment->atom_ids[i]);
+		if (atoms[i] == NULL)
+			elog(ERROR, "atom %d of segment \"%s\" is not recorded",
+				 segment->atom_ids[i], segment->name);
+	}
+	segment->expression = make_expression(model, predicate, atoms);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * network_dependents: ids of the segments that name this one by in_segment.
+ */
+List *
+network_dependents(Model *model, Segment *segment)
+{
+	if (!segment->dependents_loaded)
+	{
+		uint64		rows;
+		MemoryContext old;
+
+		rows = config_query(model, PLAN_SEGMENT_DEPENDENTS,
+							"SELECT id FROM %s.segment"
+							" WHERE ARRAY[$1] OPERATOR(pg_catalog.<@) segments",
+							TEXTOID, CStringGetTextDatum(segment->name));
+		old = MemoryContextSwitchTo(model->network->context);
+		for (uint64 i = 0; i < rows; i++)
+		{
+			bool		isnull;
+
+			segment->dependents =
+				lappend_int(segment->dependents,
+							DatumGetInt32(query_value(i, 1, &isnull)));
+		}
+		MemoryContextSwitchTo(old);
+		segment->dependents_loaded = true;
+	}
+	return segment->dependents;
+}
+
+/*
+ * Attribute numbers of a text[] of column names; a column that is gone is
+ * left out (its segments fail to compile, which is recorded there).
+ */
+static Bitmapset *
+column_set(Oid relid, Datum names)
+{
+	Datum	   *elements;
+	int			count;
+	Bitmapset  *result = NULL;
+
+	deconstruct_array(DatumGetArrayTypeP(names), TEXTOID, -1, false,
+					  TYPALIGN_INT, &elements, NULL, &count);
+	for (int i = 0; i < count; i++)
+	{
+		AttrNumber	attno = get_attnum(relid, TextDatumGetCString(elements[i]));
+
+		if (attno > 0)
+			result = bms_add_member(result, attno);
+	}
+	return result;
+}
+
+static void
+load_columns(Model *model)
+{
+	Network    *network = model->network;
+	uint64		rows;
+	MemoryContext old;
+
+	rows = config_query(model, PLAN_SEGMENTS_BY_COLUMN,
+						"SELECT id, contact_columns, company_columns"
+						" FROM %s.segment"
+						" WHERE pg_catalog.cardinality(contact_columns) OPERATOR(pg_catalog.>) 0"
+						" OR pg_catalog.cardinality(company_columns) OPERATOR(pg_catalog.>) 0"
+						" ORDER BY id", InvalidOid, (Datum) 0);
+	old = MemoryContextSwitchTo(network->context);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		ColumnUse  *use = palloc0(sizeof(ColumnUse));
+		bool		isnull;
+		Datum		names;
+
+		use->segment = DatumGetInt32(query_value(i, 1, &isnull));
+		names = query_value(i, 2, &isnull);
+		if (!isnull)
+			use->contact = column_set(model->table[CONTACTS].relid, names);
+		names = query_value(i, 3, &isnull);
+		if (!isnull && OidIsValid(model->table[COMPANIES].relid))
+			use->company = column_set(model->table[COMPANIES].relid, names);
+		network->columns = lappend(network->columns, use);
+		network->contact_columns = bms_add_members(network->contact_columns,
+												   use->contact);
+		network->company_columns = bms_add_members(network->company_columns,
+												   use->company);
+		if (use->company != NULL)
+			network->contact_columns =
+				bms_add_member(network->contact_columns,
+							   model->table[CONTACTS].column[ROLE_COMPANY].attno);
+	}
+	MemoryContextSwitchTo(old);
+	network->columns_loaded = true;
+}
+
+/*
+ * network_segments_by_columns: ids of the segments that look at any of these
+ * columns.  A change of the contact's company column also changes all that
+ * looks at the company.
+ */
+List *
+network_segments_by_columns(Model *model, Bitmapset *contact,
+							Bitmapset *company)
+{
+	List	   *result = NIL;
+	ListCell   *cell;
+	AttrNumber	link = model->table[CONTACTS].column[ROLE_COMPANY].attno;
+	bool		moved = link != 0 && bms_is_member(link, contact);
+
+	if (!model->network->columns_loaded)
+		load_columns(model);
+	foreach(cell, model->network->columns)
+	{
+		ColumnUse  *use = lfirst(cell);
+
+		if (bms_overlap(use->contact, contact) ||
+			bms_overlap(use->company, company) ||
+			(moved && use->company != NULL))
+			result = lappend_int(result, use->segment);
+	}
+	return result;
+}
+
+/*
+ * network_columns: the columns of contacts or companies whose change may
+ * change a membership.
+ */
+Bitmapset *
+network_columns(Model *model, TableKind kind)
+{
+	if (!model->network->columns_loaded)
+		load_columns(model);
+	return kind == CONTACTS ? model->network->contact_columns :
+		model->network->company_columns;
+}
+
+/*
+ * network_all_segments: ids of all segments.
+ */
+List *
+network_all_segments(Model *model)
+{
+	Network    *network = model->network;
+
+	if (!network->all_loaded)
+	{
+		uint64		rows;
+		MemoryContext old;
+
+		rows = config_query(model, PLAN_SEGMENTS_ALL,
+							"SELECT id FROM %s.segment ORDER BY rank, id",
+							InvalidOid, (Datum) 0);
+		old = MemoryContextSwitchTo(network->context);
+		for (uint64 i = 0; i < rows; i++)
+		{
+			bool		isnull;
+
+			network->all = lappend_int(network->all,
+									   DatumGetInt32(query_value(i, 1, &isnull)));
+		}
+		MemoryContextSwitchTo(old);
+		network->all_loaded = true;
+	}
+	return network->all;
+}
+
+/*
+ * network_segment_id: the number of a segment; raises 22023 if there is none.
+ */
+int
+network_segment_id(Model *model, const char *name)
+{
+	bool		isnull;
+
+	if (config_query(model, PLAN_SEGMENT_BY_NAME,
+					 "SELECT id FROM %s.segment"
+					 " WHERE name OPERATOR(pg_catalog.=) $1",
+					 TEXTOID, CStringGetTextDatum(name)) == 0)
+	{
+		List	   *names = NIL;
+		const char *nearest;
+		uint64		rows;
+		UserSpan	span;
+
+		span_write(&span, model->owner);
+		rows = query_once(psprintf("SELECT name FROM %s.segment",
+								   model->schema), 0, NULL, NULL, NULL);
+		span_end(&span);
+		for (uint64 i = 0; i < rows; i++)
+			names = lappend(names, query_text(i, 1));
+		nearest = nearest_name(name, names);
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("model \"%s\" has no segment \"%s\"", model->name, name),
+				 nearest != NULL ?
+				 errhint("Perhaps you meant \"%s\".", nearest) :
+				 errhint("Use lifecycle_add_segment to make it.")));
+	}
+	return DatumGetInt32(query_value(0, 1, &isnull));
+}
+
+static int
+index_of(const char *word, const char *const *words, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (strcmp(word, words[i]) == 0)
+			return i;
+	return -1;
+}
+
+/*
+ * A rule as the network has it: a rule of any stage or pipeline is found by
+ * several names and is yet one.
+ */
+static Rule *
+enter_rule(Network *network, int row)
+{
+	bool		isnull;
+	int			id = DatumGetInt32(query_value(row, 1, &isnull));
+	ListCell   *cell;
+	Rule	   *rule;
+	Datum		args;
+
+	foreach(cell, network->rules)
+	{
+		rule = lfirst(cell);
+		if (rule->id == id)
+			return rule;
+	}
+	rule = palloc0(sizeof(Rule));
+	rule->id = id;
+	rule->name = query_text(row, 2);
+	rule->on = index_of(query_text(row, 3), rule_event_name, RULE_EVENTS);
+	rule->condition_text = query_text(row, 4);
+	rule->action = index_of(query_text(row, 5), action_name, ACTION_KINDS);
+	args = query_value(row, 6, &isnull);
+	if (!isnull)
+		rule->args = (Jsonb *) PG_DETOAST_DATUM_COPY(args);
+	rule->position = DatumGetInt32(query_value(row, 7, &isnull));
+	network->rules = lappend(network->rules, rule);
+	return rule;
+}
+
+/*
+ * network_rules: the rules that this sets off, in order of position.
+ */
+List *
+network_rules(Model *model, RuleEvent on, const char *of)
+{
+	Network    *network = model->network;
+	ListCell   *cell;
+	RuleListEntry *entry;
+	uint64		rows;
+	MemoryContext old;
+	Datum		values[2];
+	char		nulls[3] = "  ";
+	UserSpan	span;
+	Oid			types[2] = {TEXTOID, TEXTOID};
+
+	/* The lists of events are kept with the events. */
+	if (on != ON_EVENT)
+	{
+		foreach(cell, network->rule_lists)
+		{
+			entry = lfirst(cell);
+			if (entry->on == on && strcmp(entry->of, of) == 0)
+				return entry->rules;
+		}
+	}
+
+	values[0] = CStringGetTextDatum(rule_event_name[on]);
+	values[1] = CStringGetTextDatum(of);
+	span_write(&span, model->owner);
+	if (model->plan[PLAN_RULES] == NULL)
+		model->plan[PLAN_RULES] =
+			query_prepare(psprintf("SELECT id, name, on_, condition, action, args, position"
+								   " FROM %s.rule"
+								   " WHERE on_ OPERATOR(pg_catalog.=) $1"
+								   " AND (of OPERATOR(pg_catalog.=) $2 OR of IS NULL)"
+								   " AND enabled ORDER BY position, id",
+								   model->schema), 2, types);
+	rows = query_execute(model->plan[PLAN_RULES], values, nulls);
+	span_end(&span);
+
+	old = MemoryContextSwitchTo(network->context);
+	entry = palloc0(sizeof(RuleListEntry));
+	entry->on = on;
+	entry->of = pstrdup(of);
+	for (uint64 i = 0; i < rows; i++)
+		entry->rules = lappend(entry->rules, enter_rule(network, i));
+	if (on != ON_EVENT)
+		network->rule_lists = lappend(network->rule_lists, entry);
+	MemoryContextSwitchTo(old);
+	return entry->rules;
+}
+
+/*
+ * network_max_atom: the highest number of an atom; numbers only grow.
+ */
+int
+network_max_atom(Model *model)
+{
+	Network    *network = model->network;
+
+	if (network->max_atom < 0)
+	{
+		UserSpan	span;
+		bool		isnull;
+
+		span_write(&span, model->owner);
+		query_once(psprintf("SELECT pg_catalog.max(id) FROM %s.atom",
+							model->schema), 0, NULL, NULL, NULL);
+		span_end(&span);
+		network->max_atom = DatumGetInt32(query_value(0, 1, &isnull));
+		if (isnull)
+			network->max_atom = 0;
+	}
+	return network->max_atom;
+}

@@ -1,0 +1,139 @@
+/*-------------------------------------------------------------------------
+ *
+ * network.h
+ *	  The compiled model: which event touches which atom, which atom and
+ *	  column decide which segment, and which rules follow.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LIFECYCLE_NETWORK_H
+#define LIFECYCLE_NETWORK_H
+
+#include "nodes/execnodes.h"
+#include "utils/jsonb.h"
+
+#include "model.h"
+#include "predicate.h"
+
+/* How an atom's value is had when an event arrives. */
+typedef enum AtomMethod
+{
+	METHOD_COUNT,				/* a count kept in the state, up to `times` */
+	METHOD_WINDOW,				/* true until a due time; looked up when false
+								 * or due */
+	METHOD_SCAN,				/* computed from the contact's events */
+	METHOD_SEGMENT,				/* membership of another segment */
+	METHOD_BROKEN				/* its text does not compile any more */
+} AtomMethod;
+
+typedef struct Atom
+{
+	int			id;				/* 0: of a rule only, not kept in the state */
+	AtomSpec   *spec;			/* NULL if METHOD_BROKEN */
+	AtomMethod	method;
+	ExprState  *filter;			/* over an event row in the scan slot */
+	SPIPlanPtr	plan;			/* see atom.c */
+	int			nsegments;		/* the segments that use it */
+	int		   *segments;
+	int			segment_id;		/* METHOD_SEGMENT: which one */
+} Atom;
+
+/* A compiled text and its atoms, ready to be evaluated. */
+typedef struct Expression
+{
+	Predicate  *predicate;
+	ExprState  *state;
+	Atom	  **atoms;			/* by Param number - 1 */
+	ParamListInfo params;
+} Expression;
+
+typedef struct Segment
+{
+	int			id;
+	char	   *name;
+	char	   *text;
+	int			rank;
+	int			natoms;
+	int		   *atom_ids;
+	bool		compiled;
+	Expression *expression;		/* NULL if the text does not compile */
+	bool		dependents_loaded;
+	List	   *dependents;		/* ids of segments that name this one */
+} Segment;
+
+typedef enum RuleEvent
+{
+	ON_EVENT,
+	ON_SEGMENT_ENTERED,
+	ON_SEGMENT_LEFT,
+	ON_STAGE_ENTERED,
+	ON_DEAL_CREATED,
+	ON_DEAL_WON,
+	ON_DEAL_LOST
+} RuleEvent;
+
+#define RULE_EVENTS (ON_DEAL_LOST + 1)
+
+typedef enum ActionKind
+{
+	ACTION_ADVANCE_STAGE,
+	ACTION_SET_STAGE,
+	ACTION_SET_LEAD_STATUS,
+	ACTION_CREATE_DEAL,
+	ACTION_SET_FIELD,
+	ACTION_COPY_TO_COMPANY,
+	ACTION_NOTIFY
+} ActionKind;
+
+#define ACTION_KINDS (ACTION_NOTIFY + 1)
+
+typedef struct Rule
+{
+	int			id;
+	int			position;
+	char	   *name;
+	RuleEvent	on;
+	ActionKind	action;
+	char	   *condition_text; /* NULL: always */
+	Jsonb	   *args;
+	bool		compiled;
+	Expression *condition;
+	void	   *compiled_args;	/* action.c's */
+	bool		broken;			/* a text does not compile: never fires */
+	SPIPlanPtr	plan;			/* action.c's, for what depends on args */
+} Rule;
+
+/* What the model knows about one event name. */
+typedef struct EventEntry
+{
+	const char *name;			/* hash key, with length */
+	int			length;
+	int			natoms;
+	Atom	  **atoms;
+	List	   *rules;			/* of Rule *, in order of position */
+	bool		keeps_row;		/* a rule may look at the event's row */
+} EventEntry;
+
+extern Network *network_create(Model *model);
+extern void network_free(Network *network);
+
+extern EventEntry *network_event(Model *model, const char *name, int length);
+extern Atom *network_atom(Model *model, int id);
+extern Segment *network_segment(Model *model, int id);
+extern void network_load_segments(Model *model, const int *ids, int count);
+extern void network_compile_segment(Model *model, Segment *segment);
+extern Expression *network_compile(Model *model, const char *text,
+								   bool predicate, bool event_row,
+								   bool deal_row);
+extern List *network_dependents(Model *model, Segment *segment);
+extern List *network_segments_by_columns(Model *model, Bitmapset *contact,
+										 Bitmapset *company);
+extern Bitmapset *network_columns(Model *model, TableKind kind);
+extern List *network_all_segments(Model *model);
+extern int	network_segment_id(Model *model, const char *name);
+extern List *network_rules(Model *model, RuleEvent on, const char *of);
+extern AtomMethod network_method(const AtomSpec *spec);
+extern int	network_max_atom(Model *model);
+extern MemoryContext network_context(Model *model);
+
+#endif							/* LIFECYCLE_NETWORK_H */

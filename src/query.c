@@ -1,0 +1,220 @@
+/*-------------------------------------------------------------------------
+ *
+ * query.c
+ *	  The engine's own statements: saved SPI plans, and rows in bulk.
+ *
+ * Every statement of the engine runs on a snapshot taken at that instant,
+ * also under REPEATABLE READ, as foreign-key checks do: what decides is the
+ * newest committed state plus our own changes, never what the transaction
+ * saw when it began.  That is sound because the engine decides about a
+ * contact only while it holds the lock on that contact's row.
+ *
+ * A caller must be connected to SPI.  Results are in SPI_tuptable.  Unlike
+ * SPI's own functions these leave the current memory context as it is.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "lifecycle.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+/*
+ * query_prepare: a plan that lasts until SPI_freeplan.
+ */
+SPIPlanPtr
+query_prepare(const char *sql, int nargs, const Oid *types)
+{
+	MemoryContext context = CurrentMemoryContext;
+	SPIPlanPtr	plan = SPI_prepare(sql, nargs, (Oid *) types);
+
+	MemoryContextSwitchTo(context);
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare returned %s for \"%s\"",
+			 SPI_result_code_string(SPI_result), sql);
+	if (SPI_keepplan(plan) != 0)
+		elog(ERROR, "SPI_keepplan failed");
+	return plan;
+}
+
+/*
+ * query_execute: run a plan on the newest snapshot; returns the number of
+ * rows processed.  Triggers of the tables that it writes fire before it
+ * returns.
+ */
+uint64
+query_execute(SPIPlanPtr plan, Datum *values, const char *nulls)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	int			result;
+
+	result = SPI_execute_snapshot(plan, values, nulls, snapshot,
+								  InvalidSnapshot, false, true, 0);
+	if (result < 0)
+		elog(ERROR, "SPI_execute_snapshot returned %s",
+			 SPI_result_code_string(result));
+	UnregisterSnapshot(snapshot);
+	MemoryContextSwitchTo(context);
+	return SPI_processed;
+}
+
+/*
+ * query_once: the same for a statement that is not worth keeping.
+ */
+uint64
+query_once(const char *sql, int nargs, const Oid *types,
+		   Datum *values, const char *nulls)
+{
+	MemoryContext context = CurrentMemoryContext;
+	SPIPlanPtr	plan = SPI_prepare(sql, nargs, (Oid *) types);
+	uint64		rows;
+
+	MemoryContextSwitchTo(context);
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare returned %s for \"%s\"",
+			 SPI_result_code_string(SPI_result), sql);
+	rows = query_execute(plan, values, nulls);
+	SPI_freeplan(plan);
+	return rows;
+}
+
+/*
+ * query_text: a column (from 1) of a result row (from 0) as text, or NULL.
+ * The string is in the current memory context.
+ */
+char *
+query_text(int row, int column)
+{
+	return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
+}
+
+/*
+ * query_value: the same as a Datum, which lives as long as SPI_tuptable.
+ */
+Datum
+query_value(int row, int column, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
+						 column, isnull);
+}
+
+/*
+ * bulk_create: an empty table in memory, one array a column, that lives in
+ * the current memory context.  The types are not copied.
+ */
+Bulk *
+bulk_create(int columns, const Oid *types)
+{
+	Bulk	   *bulk = palloc0(sizeof(Bulk));
+
+	bulk->context = CurrentMemoryContext;
+	bulk->columns = columns;
+	bulk->types = types;
+	bulk->allocated = 16;
+	bulk->values = palloc(columns * sizeof(Datum *));
+	bulk->nulls = palloc(columns * sizeof(bool *));
+	for (int i = 0; i < columns; i++)
+	{
+		bulk->values[i] = palloc(bulk->allocated * sizeof(Datum));
+		bulk->nulls[i] = palloc(bulk->allocated * sizeof(bool));
+	}
+	return bulk;
+}
+
+/*
+ * bulk_add: append a row.  The values are not copied; nulls may be NULL.
+ */
+void
+bulk_add(Bulk *bulk, const Datum *values, const bool *nulls)
+{
+	if (bulk->rows == bulk->allocated)
+	{
+		bulk->allocated *= 2;
+		for (int i = 0; i < bulk->columns; i++)
+		{
+			bulk->values[i] = repalloc_huge(bulk->values[i],
+											mul_size(bulk->allocated,
+													 sizeof(Datum)));
+			bulk->nulls[i] = repalloc_huge(bulk->nulls[i],
+										   bulk->allocated * sizeof(bool));
+		}
+	}
+	for (int i = 0; i < bulk->columns; i++)
+	{
+		bulk->values[i][bulk->rows] = values[i];
+		bulk->nulls[i][bulk->rows] = nulls != NULL && nulls[i];
+	}
+	bulk->rows++;
+}
+
+/*
+ * bulk_execute: run a plan that takes one array a column with some of the
+ * rows.
+ */
+void
+bulk_execute(Bulk *bulk, SPIPlanPtr plan, int first, int count)
+{
+	Datum	   *arrays = palloc(bulk->columns * sizeof(Datum));
+	int			lower = 1;
+
+	if (count == 0)
+		return;
+	for (int i = 0; i < bulk->columns; i++)
+	{
+		int16		length;
+		bool		byval;
+		char		align;
+
+		get_typlenbyvalalign(bulk->types[i], &length, &byval, &align);
+		arrays[i] = PointerGetDatum(construct_md_array(bulk->values[i] + first,
+													   bulk->nulls[i] + first,
+													   1, &count, &lower,
+													   bulk->types[i],
+													   length, byval, align));
+	}
+	query_execute(plan, arrays, NULL);
+	for (int i = 0; i < bulk->columns; i++)
+		pfree(DatumGetPointer(arrays[i]));
+	pfree(arrays);
+}
+
+/*
+ * bulk_array_type: the type of an array of these; raises 42704 if a type has
+ * none.
+ */
+Oid
+bulk_array_type(Oid element)
+{
+	Oid			array = get_array_type(element);
+
+	if (!OidIsValid(array))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("could not find array type for data type %s",
+						format_type_be(element))));
+	return array;
+}
+
+/*
+ * bulk_source: the parameters $1 to $n, arrays of the same length, as rows
+ * of a FROM clause.
+ */
+char *
+bulk_source(int columns)
+{
+	StringInfoData source;
+
+	initStringInfo(&source);
+	appendStringInfoString(&source, "ROWS FROM (");
+	for (int i = 1; i <= columns; i++)
+		appendStringInfo(&source, "%spg_catalog.unnest($%d)",
+						 i > 1 ? ", " : "", i);
+	appendStringInfoChar(&source, ')');
+	return source.data;
+}

@@ -1,0 +1,551 @@
+/*-------------------------------------------------------------------------
+ *
+ * record.c
+ *	  What was decided, written to the model's tables.
+ *
+ * Each table is written by one statement a round, as the owner of the
+ * model's schema.  The rows of a contact are written under the lock on the
+ * contact, so that no two writers meet; the one collision that can happen,
+ * with an orphan row (see decide.c), makes the contact the business of the
+ * next round.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "lifecycle.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+
+#include "run.h"
+
+#define TEXT(string) \
+	((string) != NULL ? CStringGetTextDatum(string) : (Datum) 0)
+
+/*
+ * Prepare a statement that takes one array a column, of these types; %1$s in
+ * it is the model's schema, %2$s the arrays as rows.
+ */
+static SPIPlanPtr
+bulk_plan(Model *model, PlanId id, const char *sql, int columns,
+		  const Oid *types)
+{
+	if (model->plan[id] == NULL)
+	{
+		Oid		   *arrays = palloc(columns * sizeof(Oid));
+
+		for (int i = 0; i < columns; i++)
+			arrays[i] = bulk_array_type(types[i]);
+		model->plan[id] = query_prepare(psprintf(sql, model->schema,
+												 bulk_source(columns)),
+										columns, arrays);
+	}
+	return model->plan[id];
+}
+
+static void
+write_rows(Model *model, Bulk *rows, PlanId id, const char *sql)
+{
+	UserSpan	span;
+
+	if (rows->rows == 0)
+		return;
+	span_write(&span, model->owner);
+	bulk_execute(rows, bulk_plan(model, id, sql, rows->columns, rows->types),
+				 0, rows->rows);
+	span_end(&span);
+}
+
+/*
+ * Rows of contact_state that could not be inserted, because an orphan row
+ * came first: the next round finds it.
+ */
+static void
+retry_collisions(Run *run, Work **inserted, int count)
+{
+	SPITupleTable *result = SPI_tuptable;
+	uint64		rows = SPI_processed;
+
+	if ((uint64) count == rows)
+		return;
+	for (int i = 0; i < count; i++)
+	{
+		bool		done = false;
+
+		for (uint64 row = 0; row < rows && !done; row++)
+		{
+			bool		isnull;
+			Datum		key = SPI_getbinval(result->vals[row], result->tupdesc,
+											1, &isnull);
+
+			done = key_compare(&run->model->contact_key,
+							   inserted[i]->contact, key) == 0;
+		}
+		if (!done)
+		{
+			inserted[i]->changes = NIL;
+			(void) run_add_contact(run, CONTACT_INSERTED,
+								   inserted[i]->contact);
+		}
+	}
+}
+
+/*
+ * record_states: write the states that changed.
+ */
+void
+record_states(Run *run)
+{
+	Model	   *model = run->model;
+	Oid		   *types = palloc(4 * sizeof(Oid));
+	Bulk	   *inserts;
+	Bulk	   *updates;
+	Work	  **inserted = palloc(run->nworks * sizeof(Work *));
+
+	types[0] = model->contact_key.type;
+	types[1] = types[2] = TIMESTAMPTZOID;
+	types[3] = BYTEAOID;
+	inserts = bulk_create(4, types);
+	updates = bulk_create(4, types);
+	for (int i = 0; i < run->nworks; i++)
+	{
+		Work	   *work = run->works[i];
+		Datum		values[4];
+		bool		nulls[4] = {false};
+
+		if (!work->found || !work->touched || !work->state_changed)
+			continue;
+		state_set_due(work->state);
+		values[0] = work->contact;
+		values[1] = TimestampTzGetDatum(work->state->due);
+		nulls[1] = work->state->due == NOT_DUE;
+		values[2] = TimestampTzGetDatum(run->clock);
+		values[3] = PointerGetDatum(state_pack(work->state));
+		if (work->had_state)
+			bulk_add(updates, values, nulls);
+		else
+		{
+			inserted[inserts->rows] = work;
+			bulk_add(inserts, values, nulls);
+		}
+	}
+	write_rows(model, updates, PLAN_STATE_UPDATE,
+			   "UPDATE %1$s.contact_state AS s"
+			   " SET due = v.due, clock = v.clock, state = v.state"
+			   " FROM %2$s"
+			   " AS v (contact, due, clock, state)"
+			   " WHERE s.contact OPERATOR(pg_catalog.=) v.contact");
+	if (inserts->rows == 0)
+		return;
+	write_rows(model, inserts, PLAN_STATE_INSERT,
+			   "INSERT INTO %1$s.contact_state (contact, due, clock, state)"
+			   " SELECT * FROM %2$s"
+			   " ON CONFLICT (contact) DO NOTHING RETURNING contact");
+	retry_collisions(run, inserted, inserts->rows);
+}
+
+/*
+ * Why a contact entered or left: the latest event that it had in this round,
+ * or what else made us look.
+ */
+static const char *
+member_cause(Run *run, Work *work, EventRef **event)
+{
+	ListCell   *cell;
+
+	*event = NULL;
+	foreach(cell, work->hits)
+	{
+		Hit		   *hit = lfirst(cell);
+
+		if (hit->event != NULL &&
+			(*event == NULL || hit->event->time >= (*event)->time))
+			*event = hit->event;
+	}
+	if (*event != NULL)
+		return "event";
+	if (work->change == NULL)
+		return run->reason.cause;
+	switch (work->change->kind)
+	{
+		case CONTACT_INSERTED:
+			return "import";
+		case CONTACT_UPDATED:
+			return run->reason.cause;
+		case CONTACT_DUE:
+			return "tick";
+		case CONTACT_REBUILT:
+			break;
+	}
+	return "rebuild";
+}
+
+/*
+ * record_members: write who entered and left which segment.
+ */
+void
+record_members(Run *run)
+{
+	Model	   *model = run->model;
+	Oid		   *types = palloc(8 * sizeof(Oid));
+	Oid		   *member_types = palloc(3 * sizeof(Oid));
+	Bulk	   *history;
+	Bulk	   *entered;
+	Bulk	   *left;
+	TimestampTz noticed = GetCurrentTimestamp();
+
+	types[0] = member_types[1] = model->contact_key.type;
+	types[1] = types[2] = types[5] = types[6] = member_types[0] = TEXTOID;
+	types[3] = types[4] = types[7] = member_types[2] = TIMESTAMPTZOID;
+	history = bulk_create(8, types);
+	entered = bulk_create(3, member_types);
+	left = bulk_create(2, member_types);
+
+	for (int i = 0; i < run->nworks; i++)
+	{
+		Work	   *work = run->works[i];
+		ListCell   *cell;
+		EventRef   *event;
+		const char *cause;
+
+		if (work->changes == NIL)
+			continue;
+		cause = member_cause(run, work, &event);
+		foreach(cell, work->changes)
+		{
+			MemberChange *change = lfirst(cell);
+			Datum		name = CStringGetTextDatum(change->segment->name);
+			Datum		values[8];
+			bool		nulls[8] = {false};
+			Datum		member[3] = {name, work->contact,
+			TimestampTzGetDatum(run->clock)};
+
+			values[0] = work->contact;
+			values[1] = name;
+			values[2] = CStringGetTextDatum(change->entered ? "entered" : "left");
+			values[3] = TimestampTzGetDatum(run->clock);
+			values[4] = TimestampTzGetDatum(noticed);
+			values[5] = CStringGetTextDatum(cause);
+			nulls[6] = nulls[7] = event == NULL;
+			if (event != NULL)
+			{
+				values[6] = CStringGetTextDatum(event->entry->name);
+				values[7] = TimestampTzGetDatum(event->time);
+			}
+			bulk_add(history, values, nulls);
+			bulk_add(change->entered ? entered : left, member, NULL);
+			if (change->entered)
+				run->entered++;
+			else
+				run->left++;
+		}
+	}
+	write_rows(model, left, PLAN_MEMBER_DELETE,
+			   "DELETE FROM %1$s.segment_member AS m"
+			   " USING %2$s AS v (segment, contact)"
+			   " WHERE m.segment OPERATOR(pg_catalog.=) v.segment"
+			   " AND m.contact OPERATOR(pg_catalog.=) v.contact");
+	write_rows(model, entered, PLAN_MEMBER_INSERT,
+			   "INSERT INTO %1$s.segment_member (segment, contact, entered_at)"
+			   " SELECT * FROM %2$s"
+			   " ON CONFLICT (segment, contact) DO NOTHING");
+	write_rows(model, history, PLAN_SEGMENT_HISTORY,
+			   "INSERT INTO %1$s.segment_history (contact, segment, change,"
+			   " at, noticed_at, cause, event, event_at)"
+			   " SELECT * FROM %2$s");
+}
+
+static bool
+same_text(const char *a, const char *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	return strcmp(a, b) == 0;
+}
+
+/*
+ * The reason of a change: the move that we are making, or the run's own.
+ */
+static Reason
+reason_of(Run *run, const StageChange *change, bool stage)
+{
+	Reason		reason = change->reason;
+
+	if (reason.cause == NULL)
+		reason = run->reason;
+	if (stage ? change->stage_reason.cause != NULL :
+		change->status_reason.cause != NULL)
+		reason = stage ? change->stage_reason : change->status_reason;
+	if (reason.cause == NULL)
+		reason.cause = "update";
+	return reason;
+}
+
+static void
+add_history(Run *run, Bulk *rows, const StageChange *change, bool stage)
+{
+	Reason		reason = reason_of(run, change, stage);
+	const char *from = stage ? change->from_stage : change->from_status;
+	const char *to = stage ? change->to_stage : change->to_status;
+	Datum		values[13];
+	bool		nulls[13] = {false};
+	bool		is_contact = change->object == CONTACTS;
+
+	values[0] = CStringGetTextDatum(is_contact ? "contact" : "company");
+	values[1] = values[2] = change->key;
+	nulls[1] = !is_contact;
+	nulls[2] = is_contact;
+	values[3] = TEXT(from);
+	nulls[3] = from == NULL;
+	values[4] = TEXT(to);
+	nulls[4] = to == NULL;
+	values[5] = TimestampTzGetDatum(run->clock);
+	nulls[6] = nulls[7] = nulls[8] = true;
+	if (reason.event != NULL)
+	{
+		values[6] = CStringGetTextDatum(reason.event->entry->name);
+		values[7] = TimestampTzGetDatum(reason.event->time);
+		nulls[6] = nulls[7] = false;
+		nulls[8] = reason.event->key_null;
+		if (!nulls[8])
+			values[8] = CStringGetTextDatum(key_to_text(&run->model->event_key,
+															reason.event->key));
+	}
+	values[9] = CStringGetTextDatum(reason.cause);
+	values[10] = TEXT(reason.rule);
+	nulls[10] = reason.rule == NULL;
+	values[11] = TEXT(reason.text);
+	nulls[11] = reason.text == NULL;
+	values[12] = CStringGetTextDatum(run->role);
+	bulk_add(rows, values, nulls);
+}
+
+/* The change of the number of contacts or companies in a stage. */
+typedef struct StageDelta
+{
+	TableKind	object;
+	const char *stage;
+	int64		number;
+} StageDelta;
+
+static List *
+add_delta(List *deltas, TableKind object, const char *stage, int64 number)
+{
+	ListCell   *cell;
+	StageDelta *delta;
+
+	if (stage == NULL)
+		return deltas;
+	foreach(cell, deltas)
+	{
+		delta = lfirst(cell);
+		if (delta->object == object && strcmp(delta->stage, stage) == 0)
+		{
+			delta->number += number;
+			return deltas;
+		}
+	}
+	delta = palloc(sizeof(StageDelta));
+	delta->object = object;
+	delta->stage = stage;
+	delta->number = number;
+	return lappend(deltas, delta);
+}
+
+static void
+write_deltas(Run *run, List *deltas)
+{
+	static const Oid types[3] = {TEXTOID, TEXTOID, INT8OID};
+	Bulk	   *rows = bulk_create(3, types);
+	ListCell   *cell;
+
+	foreach(cell, deltas)
+	{
+		StageDelta *delta = lfirst(cell);
+		Datum		values[3];
+
+		if (delta->number == 0)
+			continue;
+		values[0] = CStringGetTextDatum(delta->object == CONTACTS ?
+										"contact" : "company");
+		values[1] = CStringGetTextDatum(delta->stage);
+		values[2] = Int64GetDatum(delta->number);
+		bulk_add(rows, values, NULL);
+	}
+	write_rows(run->model, rows, PLAN_STAGE_COUNT,
+			   "INSERT INTO %1$s.stage_count (object, stage, number)"
+			   " SELECT * FROM %2$s");
+}
+
+/*
+ * record_stage_changes: history and counts of stages and lead statuses.
+ */
+void
+record_stage_changes(Run *run, List *changes)
+{
+	Model	   *model = run->model;
+	Oid		   *types;
+	Bulk	   *stages;
+	Bulk	   *statuses;
+	List	   *deltas = NIL;
+	ListCell   *cell;
+
+	if (changes == NIL)
+		return;
+	types = palloc(13 * sizeof(Oid));
+	for (int i = 0; i < 13; i++)
+		types[i] = TEXTOID;
+	types[1] = model->contact_key.type;
+	types[2] = model->company_key.type;
+	types[5] = types[7] = TIMESTAMPTZOID;
+	stages = bulk_create(13, types);
+	statuses = bulk_create(13, types);
+	foreach(cell, changes)
+	{
+		StageChange *change = lfirst(cell);
+
+		if (!same_text(change->from_stage, change->to_stage))
+		{
+			add_history(run, stages, change, true);
+			deltas = add_delta(deltas, change->object, change->from_stage, -1);
+			deltas = add_delta(deltas, change->object, change->to_stage, 1);
+			run->stages++;
+		}
+		if (!same_text(change->from_status, change->to_status))
+			add_history(run, statuses, change, false);
+	}
+	write_rows(model, stages, PLAN_STAGE_HISTORY,
+			   "INSERT INTO %1$s.stage_history (object, contact, company,"
+			   " from_stage, to_stage, at, event, event_at, event_key, cause,"
+			   " rule, reason, role) SELECT * FROM %2$s");
+	write_rows(model, statuses, PLAN_STATUS_HISTORY,
+			   "INSERT INTO %1$s.lead_status_history (object, contact, company,"
+			   " from_status, to_status, at, event, event_at, event_key, cause,"
+			   " rule, reason, role) SELECT * FROM %2$s");
+	write_deltas(run, deltas);
+}
+
+/*
+ * record_deal_changes: history of deals.
+ */
+void
+record_deal_changes(Run *run, List *changes)
+{
+	Model	   *model = run->model;
+	Oid		   *types;
+	Bulk	   *rows;
+	ListCell   *cell;
+
+	if (changes == NIL)
+		return;
+	types = palloc(15 * sizeof(Oid));
+	for (int i = 0; i < 15; i++)
+		types[i] = TEXTOID;
+	types[0] = model->deal_key.type;
+	types[1] = model->contact_key.type;
+	types[2] = model->company_key.type;
+	types[7] = types[9] = TIMESTAMPTZOID;
+	rows = bulk_create(15, types);
+	foreach(cell, changes)
+	{
+		DealChange *change = lfirst(cell);
+		Reason		reason = change->reason.cause != NULL ? change->reason :
+			run->reason;
+		Datum		values[15];
+		bool		nulls[15] = {false};
+
+		if (same_text(change->from_stage, change->to_stage))
+			continue;
+		values[0] = change->deal;
+		values[1] = change->contact;
+		nulls[1] = change->contact_null;
+		values[2] = change->company;
+		nulls[2] = change->company_null;
+		values[3] = TEXT(change->pipeline);
+		nulls[3] = change->pipeline == NULL;
+		values[4] = TEXT(change->from_stage);
+		nulls[4] = change->from_stage == NULL;
+		values[5] = TEXT(change->to_stage);
+		nulls[5] = change->to_stage == NULL;
+		values[6] = TEXT(change->amount);
+		nulls[6] = change->amount == NULL;
+		values[7] = TimestampTzGetDatum(run->clock);
+		nulls[8] = nulls[9] = nulls[10] = true;
+		if (reason.event != NULL)
+		{
+			values[8] = CStringGetTextDatum(reason.event->entry->name);
+			values[9] = TimestampTzGetDatum(reason.event->time);
+			nulls[8] = nulls[9] = false;
+			nulls[10] = reason.event->key_null;
+			if (!nulls[10])
+				values[10] = CStringGetTextDatum(key_to_text(&run->model->event_key,
+																reason.event->key));
+		}
+		values[11] = CStringGetTextDatum(reason.cause);
+		values[12] = TEXT(reason.rule);
+		nulls[12] = reason.rule == NULL;
+		values[13] = TEXT(reason.text);
+		nulls[13] = reason.text == NULL;
+		values[14] = CStringGetTextDatum(run->role);
+		bulk_add(rows, values, nulls);
+		if (change->from_stage == NULL)
+			run->deals++;
+	}
+	write_rows(model, rows, PLAN_DEAL_HISTORY,
+			   "INSERT INTO %1$s.deal_history (deal, contact, company, pipeline,"
+			   " from_stage, to_stage, amount, at, event, event_at, event_key,"
+			   " cause, rule, reason, role)"
+			   " SELECT v1, v2, v3, v4, v5, v6, v7::pg_catalog.numeric, v8, v9,"
+			   " v10, v11, v12, v13, v14, v15 FROM %2$s"
+			   " AS v (v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13,"
+			   " v14, v15)");
+}
+
+/*
+ * record_outbox: messages for consumers: aggregatetype, aggregateid, type,
+ * payload.
+ */
+void
+record_outbox(Run *run, Bulk *rows)
+{
+	write_rows(run->model, rows, PLAN_OUTBOX,
+			   "INSERT INTO %1$s.outbox (aggregatetype, aggregateid, type,"
+			   " payload) SELECT a, i, t, p::pg_catalog.jsonb"
+			   " FROM %2$s AS v (a, i, t, p)");
+}
+
+/*
+ * record_forget_contacts: contacts were deleted; their state goes, their
+ * history stays and says that they left.
+ */
+void
+record_forget_contacts(Run *run, Datum *contacts, int count)
+{
+	Model	   *model = run->model;
+	Datum		values[2];
+	UserSpan	span;
+	Oid			types[2] = {model->contact_key.array, TIMESTAMPTZOID};
+
+	if (count == 0)
+		return;
+	values[0] = key_array(&model->contact_key, contacts, count);
+	values[1] = TimestampTzGetDatum(run->clock);
+	span_write(&span, model->owner);
+	if (model->plan[PLAN_STATE_DELETE] == NULL)
+		model->plan[PLAN_STATE_DELETE] =
+			query_prepare(psprintf("DELETE FROM %s.contact_state"
+								   " WHERE contact OPERATOR(pg_catalog.=) ANY ($1)",
+								   model->schema), 1, types);
+	query_execute(model->plan[PLAN_STATE_DELETE], values, NULL);
+	if (model->plan[PLAN_MEMBER_FORGET] == NULL)
+		model->plan[PLAN_MEMBER_FORGET] =
+			query_prepare(psprintf("WITH gone AS (DELETE FROM %1$s.segment_member"
+								   " WHERE contact OPERATOR(pg_catalog.=) ANY ($1)"
+								   " RETURNING contact, segment)"
+								   " INSERT INTO %1$s.segment_history (contact,"
+								   " segment, change, at, noticed_at, cause)"
+								   " SELECT contact, segment, 'left', $2,"
+								   " pg_catalog.clock_timestamp(), 'update'"
+								   " FROM gone", model->schema), 2, types);
+	query_execute(model->plan[PLAN_MEMBER_FORGET], values, NULL);
+	span_end(&span);
+}

@@ -1,0 +1,436 @@
+/*-------------------------------------------------------------------------
+ *
+ * refresh.c
+ *	  Segments of all contacts at once, from the events.
+ *
+ * When a segment is added or altered, its atoms are computed for all
+ * contacts by one statement: contacts left-joined with one aggregation of
+ * events per atom.  The rows are streamed through a cursor and evaluated in
+ * batches.  The caller (lifecycle.lock_model) holds SHARE ROW EXCLUSIVE locks
+ * on the application tables, so nobody changes a contact meanwhile and rows
+ * are not locked one by one.  The cursor's snapshot is taken after the locks.
+ *
+ * If the statement fails, on an event whose property cannot be cast, contacts
+ * are evaluated batch by batch instead, so that the failure counts only for
+ * the contacts that have it.
+ *
+ * Taking in a whole model (lifecycle_attach) or rebuilding it goes through
+ * all contacts in batches of keys.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "lifecycle.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/portal.h"
+#include "utils/snapmgr.h"
+
+#include "refresh.h"
+
+#define BATCH 5000
+
+/*
+ * Open a cursor on the newest snapshot, our own changes included.
+ */
+static Portal
+open_cursor(const char *sql, int nargs, Oid *types, Datum *values)
+{
+	Portal		portal;
+
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	portal = SPI_cursor_open_with_args(NULL, sql, nargs, types, values, NULL,
+									   true, 0);
+	PopActiveSnapshot();
+	return portal;
+}
+
+/*
+ * refresh_scan: hand the values of some atoms for all contacts to a
+ * function, batch by batch.
+ *
+ * `rows` adds the contact's and its company's rows.  The function is called
+ * with the current context being one that is reset after each call; it finds
+ * the batch in the ContactScan.  Atoms must be of the model's events.
+ */
+void
+refresh_scan(ContactScan *scan)
+{
+	Model	   *model = scan->model;
+	AppTable   *contacts = &model->table[CONTACTS];
+	AppTable   *companies = &model->table[COMPANIES];
+	bool		company = OidIsValid(companies->relid) &&
+		contacts->column[ROLE_COMPANY].attno != 0;
+	StringInfoData sql;
+	StringInfoData joins;
+	Oid		   *types = palloc(2 * (scan->natoms + 1) * sizeof(Oid));
+	Datum	   *values = palloc(2 * (scan->natoms + 1) * sizeof(Datum));
+	Portal		portal;
+	MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext,
+												"lifecycle scan",
+												ALLOCSET_DEFAULT_SIZES);
+	UserSpan	span;
+
+	initStringInfo(&sql);
+	initStringInfo(&joins);
+	appendStringInfo(&sql, "SELECT c.%s", contacts->column[ROLE_KEY].quoted);
+	appendStringInfo(&sql, scan->rows ? ", c" : ", NULL");
+	appendStringInfo(&sql, scan->rows && company ? ", co" : ", NULL");
+	for (int i = 0; i < scan->natoms; i++)
+	{
+		Atom	   *atom = scan->atoms[i];
+
+		appendStringInfo(&sql, ", a%d.value, a%d.leaves, a%d.arrives", i, i, i);
+		appendStringInfo(&joins, " LEFT JOIN (%s) AS a%d"
+						 " ON a%d.contact OPERATOR(pg_catalog.=) c.%s",
+						 atom_scan_sql(model, atom, true, 2 * i + 1), i, i,
+						 contacts->column[ROLE_KEY].quoted);
+		types[2 * i] = types[2 * i + 1] = TIMESTAMPTZOID;
+		values[2 * i] = TimestampTzGetDatum(scan->clock);
+		values[2 * i + 1] =
+			TimestampTzGetDatum(atom->spec->within != NULL ?
+								window_start(model, atom->spec->within,
+											 scan->clock) : scan->clock);
+	}
+	appendStringInfo(&sql, " FROM %s AS c", contacts->name);
+	if (scan->rows && company)
+		appendStringInfo(&sql, " LEFT JOIN %s AS co"
+						 " ON co.%s OPERATOR(pg_catalog.=) c.%s",
+						 companies->name, companies->column[ROLE_KEY].quoted,
+						 contacts->column[ROLE_COMPANY].quoted);
+	appendStringInfoString(&sql, joins.data);
+
+	span_read(&span, contacts->owner);
+	portal = open_cursor(sql.data, 2 * scan->natoms, types, values);
+	for (;;)
+	{
+		MemoryContext old;
+
+		CHECK_FOR_INTERRUPTS();
+		SPI_cursor_fetch(portal, true, BATCH);
+		scan->count = (int) SPI_processed;
+		if (scan->count == 0)
+			break;
+		scan->result = SPI_tuptable;
+		old = MemoryContextSwitchTo(batch);
+		span_end(&span);
+		scan->work(scan);
+		span_read(&span, contacts->owner);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(batch);
+		SPI_freetuptable(scan->result);
+	}
+	span_end(&span);
+	SPI_cursor_close(portal);
+	MemoryContextDelete(batch);
+}
+
+/*
+ * refresh_value: a column of the row in work (from 0) of the batch.
+ */
+Datum
+refresh_value(ContactScan *scan, int row, int column, bool *isnull)
+{
+	return SPI_getbinval(scan->result->vals[row], scan->result->tupdesc,
+						 column, isnull);
+}
+
+/*
+ * refresh_atoms: the values of the atoms for a row of the batch.
+ */
+List *
+refresh_atoms(ContactScan *scan, int row)
+{
+	List	   *result = NIL;
+
+	for (int i = 0; i < scan->natoms; i++)
+	{
+		WorkValue  *known = palloc(sizeof(WorkValue));
+		SPITupleTable *outer = SPI_tuptable;
+
+		SPI_tuptable = scan->result;
+		known->atom = scan->atoms[i];
+		known->value = atom_read(scan->model, known->atom, row, 4 + 3 * i,
+								 scan->clock);
+		SPI_tuptable = outer;
+		result = lappend(result, known);
+	}
+	return result;
+}
+
+static Run *
+start_quiet_run(Model *model, TimestampTz clock)
+{
+	Run		   *run = run_start(model);
+
+	run->quiet = true;
+	run->reason.cause = "rebuild";
+	if (clock != DT_NOEND)
+	{
+		run->clock = clock;
+		run->clock_given = true;
+	}
+	return run;
+}
+
+/* What refreshing segments hands to the batches. */
+typedef struct SegmentsArg
+{
+	ContactScan		scan;
+	List	   *segments;
+} SegmentsArg;
+
+static void
+refresh_batch(ContactScan *scan)
+{
+	SegmentsArg *arg = (SegmentsArg *) scan;
+	Run		   *run = start_quiet_run(scan->model, scan->clock);
+	MemoryContext old = MemoryContextSwitchTo(run->context);
+
+	run->no_lock = true;
+	run->only_segments = arg->segments;
+	for (int i = 0; i < scan->count; i++)
+	{
+		bool		isnull;
+		ContactChange *change;
+
+		change = run_add_contact(run, CONTACT_REBUILT,
+								 refresh_value(scan, i, 1, &isnull));
+		change->values = refresh_atoms(scan, i);
+	}
+	MemoryContextSwitchTo(old);
+	run_finish(run);
+}
+
+static void
+refresh_try(void *arg)
+{
+	refresh_scan(arg);
+}
+
+/*
+ * Evaluate some segments for all contacts.
+ */
+static void
+refresh_segments(Model *model, List *segments)
+{
+	SegmentsArg arg = {{0}};
+	List	   *atoms = NIL;
+	ListCell   *cell;
+	ErrorData  *error;
+
+	foreach(cell, segments)
+	{
+		Segment    *segment = network_segment(model, lfirst_int(cell));
+
+		for (int i = 0; segment != NULL && i < segment->natoms; i++)
+		{
+			Atom	   *atom = network_atom(model, segment->atom_ids[i]);
+
+			if (atom != NULL && atom->spec != NULL &&
+				atom->method != METHOD_SEGMENT)
+				atoms = list_append_unique_ptr(atoms, atom);
+		}
+	}
+	arg.scan.model = model;
+	arg.scan.clock = run_clock(model);
+	arg.scan.natoms = list_length(atoms);
+	arg.scan.atoms = palloc((list_length(atoms) + 1) * sizeof(Atom *));
+	foreach(cell, atoms)
+		arg.scan.atoms[foreach_current_index(cell)] = lfirst(cell);
+	arg.scan.work = refresh_batch;
+	arg.segments = segments;
+	if (run_try(refresh_try, &arg, &error))
+		return;
+	arg.scan.natoms = 0;
+	refresh_scan(&arg.scan);
+}
+
+/*
+ * A contact that the model does not know yet brings its stage with it, which
+ * its company may have to follow.  (lifecycle_attach wrote the history.)
+ */
+static void
+import_contact(Run *run, Datum contact, int row)
+{
+	StageChange *change = palloc0(sizeof(StageChange));
+
+	change->object = CONTACTS;
+	change->key = run_copy_key(run, &run->model->contact_key, contact);
+	change->from_stage = change->to_stage = query_text(row, 3);
+	change->company = query_value(row, 4, &change->company_null);
+	if (change->to_stage == NULL || change->company_null)
+		return;
+	change->company = run_copy_key(run, &run->model->company_key,
+								   change->company);
+	run_add_stage_change(run, change);
+}
+
+/*
+ * Compute everything anew for all contacts, batch by batch.
+ */
+static int64
+refresh_contacts(Model *model, TimestampTz clock, bool rewind, bool no_lock)
+{
+	AppTable   *table = &model->table[CONTACTS];
+	Column	   *company = &table->column[ROLE_COMPANY];
+	Portal		portal;
+	int64		count = 0;
+	UserSpan	span;
+
+	span_write(&span, model->owner);
+	portal = open_cursor(psprintf("SELECT c.%1$s, s.contact IS NULL,"
+								  " c.%2$s::pg_catalog.text, %3$s"
+								  " FROM %4$s AS c LEFT JOIN %5$s.contact_state AS s"
+								  " ON s.contact OPERATOR(pg_catalog.=) c.%1$s",
+								  table->column[ROLE_KEY].quoted,
+								  table->column[ROLE_STAGE].quoted,
+								  company->attno == 0 ? "NULL" :
+								  psprintf("(c.%s)::%s", company->quoted,
+										   model->company_key.name),
+								  table->name, model->schema),
+						 0, NULL, NULL);
+	span_end(&span);
+	for (;;)
+	{
+		Run		   *run;
+		MemoryContext old;
+		SPITupleTable *result;
+
+		CHECK_FOR_INTERRUPTS();
+		span_write(&span, model->owner);
+		SPI_cursor_fetch(portal, true, BATCH);
+		span_end(&span);
+		if (SPI_processed == 0)
+			break;
+		result = SPI_tuptable;
+		run = start_quiet_run(model, clock);
+		run->rewind = rewind;
+		run->no_lock = no_lock;
+		old = MemoryContextSwitchTo(run->context);
+		for (uint64 i = 0; i < SPI_processed; i++)
+		{
+			bool		isnull;
+			Datum		contact = query_value(i, 1, &isnull);
+
+			if (DatumGetBool(query_value(i, 2, &isnull)))
+				import_contact(run, contact, i);
+			(void) run_add_contact(run, CONTACT_REBUILT, contact);
+			count++;
+		}
+		MemoryContextSwitchTo(old);
+		run_finish(run);
+		SPI_freetuptable(result);
+	}
+	SPI_cursor_close(portal);
+	return count;
+}
+
+/*
+ * refresh_at: compute everything anew at an instant; DT_NOEND for the
+ * model's clock.  Takes the locks of decide.c on all contacts.
+ */
+int64
+refresh_at(Model *model, TimestampTz clock, bool rewind)
+{
+	int64		count;
+
+	SPI_connect();
+	count = refresh_contacts(model, clock, rewind, false);
+	SPI_finish();
+	return count;
+}
+
+/*
+ * refresh_all: the same at the model's clock.
+ */
+int64
+refresh_all(Model *model)
+{
+	return refresh_at(model, DT_NOEND, false);
+}
+
+/*
+ * refresh_take_in: evaluate these segments for all contacts; NIL takes in the
+ * whole model.  The caller holds the locks of lifecycle.lock_model.
+ */
+void
+refresh_take_in(Model *model, List *segments)
+{
+	SPI_connect();
+	if (segments != NIL)
+		refresh_segments(model, segments);
+	else
+		(void) refresh_contacts(model, DT_NOEND, false, true);
+	SPI_finish();
+}
+
+/*
+ * refresh_is_member: is the contact in the segment, evaluated now?  Nothing
+ * is written or locked.  `text` is the contact's key for messages.
+ */
+bool
+refresh_is_member(Model *model, Datum contact, const char *text, int segment)
+{
+	Run		   *run = run_start(model);
+	bool		result;
+
+	run->no_lock = true;
+	run->clock = run_clock(model);
+	result = decide_is_member(run, contact, text, segment);
+	run_finish(run);
+	return result;
+}
+
+/*
+ * refresh_forget: a table was emptied by TRUNCATE.  What the model keeps of
+ * its rows goes, the history stays and says so.
+ */
+void
+refresh_forget(Model *model, TableKind kind)
+{
+	static const char *const contact_statements[] = {
+		"INSERT INTO %1$s.segment_history (contact, segment, change, at, noticed_at, cause)"
+		" SELECT contact, segment, 'left', pg_catalog.now(), pg_catalog.clock_timestamp(), 'update'"
+		" FROM %1$s.segment_member",
+		"TRUNCATE %1$s.segment_member, %1$s.contact_state",
+		"DELETE FROM %1$s.stage_count WHERE object OPERATOR(pg_catalog.=) 'contact'",
+		NULL
+	};
+	static const char *const company_statements[] = {
+		"DELETE FROM %1$s.stage_count WHERE object OPERATOR(pg_catalog.=) 'company'",
+		NULL
+	};
+	static const char *const histories[2][2] = {
+		{"stage_history", "stage"}, {"lead_status_history", "status"}
+	};
+	const char *const *statement = kind == CONTACTS ? contact_statements :
+		company_statements;
+	const char *object = kind == CONTACTS ? "contact" : "company";
+	UserSpan	span;
+
+	if (kind == DEALS)
+		return;
+	SPI_connect();
+	span_write(&span, model->owner);
+	for (int i = 0; i < 2; i++)
+		query_once(psprintf("INSERT INTO %1$s.%2$s (object, %4$s, from_%3$s, at, cause, reason, role)"
+							" SELECT '%4$s', h.%4$s, h.to_%3$s, pg_catalog.now(), 'update',"
+							" 'truncated', SESSION_USER"
+							" FROM (SELECT DISTINCT ON (%4$s) * FROM %1$s.%2$s"
+							" WHERE object OPERATOR(pg_catalog.=) '%4$s'"
+							" ORDER BY %4$s, id DESC) AS h"
+							" WHERE h.to_%3$s IS NOT NULL",
+							model->schema, histories[i][0], histories[i][1],
+							object), 0, NULL, NULL, NULL);
+	for (; *statement != NULL; statement++)
+		query_once(psprintf(*statement, model->schema), 0, NULL, NULL, NULL);
+	span_end(&span);
+	SPI_finish();
+	if (kind == COMPANIES)
+		(void) refresh_all(model);
+}

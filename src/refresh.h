@@ -1,0 +1,36 @@
+/*-------------------------------------------------------------------------
+ *
+ * refresh.h
+ *	  Segments of all contacts at once, from the events.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LIFECYCLE_REFRESH_H
+#define LIFECYCLE_REFRESH_H
+
+#include "run.h"
+
+/* A scan over all contacts with the values of some atoms. */
+typedef struct ContactScan
+{
+	Model	   *model;
+	TimestampTz clock;
+	int			natoms;
+	Atom	  **atoms;
+	bool		rows;			/* with the contact's and company's row */
+	void		(*work) (struct ContactScan *scan);	/* called for each batch */
+
+	/* The batch: key, contact row, company row, then three columns an atom. */
+	int			count;
+	SPITupleTable *result;
+} ContactScan;
+
+extern void refresh_scan(ContactScan *scan);
+extern Datum refresh_value(ContactScan *scan, int row, int column, bool *isnull);
+extern List *refresh_atoms(ContactScan *scan, int row);
+extern void refresh_take_in(Model *model, List *segments);
+extern bool refresh_is_member(Model *model, Datum contact, const char *text,
+							  int segment);
+extern int64 refresh_at(Model *model, TimestampTz clock, bool rewind);
+
+#endif							/* LIFECYCLE_REFRESH_H */

@@ -1,0 +1,439 @@
+/*-------------------------------------------------------------------------
+ *
+ * run.c
+ *	  One run of the engine: rounds of collected changes.
+ *
+ * The triggers on the application tables collect what a statement changed.
+ * The outermost of them starts a run and works it off at the end of its
+ * statement, in rounds: decide about each contact (decide.c, evaluate.c),
+ * write it down (record.c), let rules fire (rule.c), write what they want
+ * (action.c).  These writes fire the same triggers again, which find the run
+ * and only add to it; that is the next round.  Rounds are bounded by the
+ * setting max_cascade.
+ *
+ * All that one statement does to a contact is thus decided together, in the
+ * transaction that caused it.
+ *
+ * Concurrency.  The lock on a contact's row, FOR NO KEY UPDATE, taken in key
+ * order, is the right to decide about the contact: whoever has it reads the
+ * state row and the events on a snapshot taken after that, and so sees all
+ * that others who had it before have committed.  A plain UPDATE of a contact
+ * holds it by itself, and foreign keys from events (FOR KEY SHARE) do not
+ * conflict with it.  The exceptions are described in decide.c.
+ *
+ * READ COMMITTED and REPEATABLE READ do the same, since statements of the
+ * engine use newest snapshots; under the latter a contact that was changed
+ * since the transaction's snapshot may also raise a serialization failure.
+ * SERIALIZABLE tracks the reads as usual.
+ *
+ * Savepoints: what was collected in a subtransaction that is rolled back is
+ * dropped, and so is a run that was started in it; the writes of finished
+ * runs are rolled back like any others.
+ *
+ * Memory: a run has a context of its own, freed when it is finished or by
+ * the end of the (sub)transaction.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "lifecycle.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/memutils.h"
+
+#include "evaluate.h"
+#include "run.h"
+
+/* The innermost run; life time: the outermost trigger's or API call's. */
+static Run *run_stack = NULL;
+
+/* Set by API functions around their UPDATE; life time: that call's. */
+static const char *api_reason = NULL;
+static bool api_active = false;
+
+static List *
+drop_aborted(List *list, size_t offset, SubTransactionId subid)
+{
+	ListCell   *cell;
+
+	foreach(cell, list)
+	{
+		char	   *item = lfirst(cell);
+
+		if (*(SubTransactionId *) (item + offset) >= subid)
+			list = foreach_delete_current(list, cell);
+	}
+	return list;
+}
+
+/*
+ * A subtransaction is rolled back: forget what was collected in it.
+ */
+static void
+subxact_callback(SubXactEvent event, SubTransactionId subid,
+				 SubTransactionId parent, void *arg)
+{
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	while (run_stack != NULL && run_stack->subid >= subid)
+	{
+		model_release(run_stack->model);
+		run_stack = run_stack->outer;
+	}
+	for (Run *run = run_stack; run != NULL; run = run->outer)
+	{
+		run->hits = drop_aborted(run->hits, offsetof(Hit, subid), subid);
+		run->contact_changes = drop_aborted(run->contact_changes,
+											offsetof(ContactChange, subid),
+											subid);
+		run->stage_changes = drop_aborted(run->stage_changes,
+										  offsetof(StageChange, subid), subid);
+		run->deal_changes = drop_aborted(run->deal_changes,
+										 offsetof(DealChange, subid), subid);
+	}
+	if (run_stack == NULL)
+		api_active = false;
+}
+
+static void
+xact_callback(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT)
+	{
+		while (run_stack != NULL)
+		{
+			model_release(run_stack->model);
+			run_stack = run_stack->outer;
+		}
+		api_active = false;
+	}
+}
+
+/*
+ * run_init: register the callbacks.  Called once a backend, by _PG_init.
+ */
+void
+run_init(void)
+{
+	RegisterSubXactCallback(subxact_callback, NULL);
+	RegisterXactCallback(xact_callback, NULL);
+}
+
+/*
+ * run_set_api_reason, run_reset_api_reason: bracket the UPDATE by which an
+ * API function moves a contact or company.
+ */
+void
+run_set_api_reason(const char *reason)
+{
+	api_reason = reason;
+	api_active = true;
+}
+
+void
+run_reset_api_reason(void)
+{
+	api_active = false;
+}
+
+/*
+ * run_is_applying: is the row that a trigger sees written by us?  Then it
+ * was checked already, and is no move by hand.
+ */
+bool
+run_is_applying(void)
+{
+	return api_active || (run_stack != NULL && run_stack->applying);
+}
+
+/*
+ * run_current: the run of this model that is in progress, or NULL.
+ */
+Run *
+run_current(Model *model)
+{
+	for (Run *run = run_stack; run != NULL; run = run->outer)
+		if (strcmp(run->model->name, model->name) == 0)
+			return run;
+	return NULL;
+}
+
+/*
+ * run_clock: the instant at which predicates are evaluated: the transaction's
+ * start, or where lifecycle_tick last put it.  The caller is connected to SPI.
+ */
+TimestampTz
+run_clock(Model *model)
+{
+	TimestampTz clock = GetCurrentTransactionStartTimestamp();
+	UserSpan	span;
+
+	if (!model->clock_by_tick)
+		return clock;
+	span_write(&span, model->owner);
+	if (model->plan[PLAN_CLOCK] == NULL)
+		model->plan[PLAN_CLOCK] =
+			query_prepare(psprintf("SELECT last_tick FROM %s.clock"
+								   " WHERE last_tick IS NOT NULL",
+								   model->schema), 0, NULL);
+	if (query_execute(model->plan[PLAN_CLOCK], NULL, NULL) > 0)
+	{
+		bool		isnull;
+
+		clock = DatumGetTimestampTz(query_value(0, 1, &isnull));
+	}
+	span_end(&span);
+	return clock;
+}
+
+/*
+ * run_start: begin a run, to be finished by run_finish.  An error in between
+ * ends it by the abort of the (sub)transaction.
+ */
+Run *
+run_start(Model *model)
+{
+	MemoryContext context = AllocSetContextCreate(CurTransactionContext,
+												  "lifecycle run",
+												  ALLOCSET_DEFAULT_SIZES);
+	Run		   *run = MemoryContextAllocZero(context, sizeof(Run));
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	run->model = model;
+	run->context = context;
+	run->round_context = AllocSetContextCreate(context, "lifecycle round",
+											   ALLOCSET_DEFAULT_SIZES);
+	run->subid = GetCurrentSubTransactionId();
+	run->role = GetUserNameFromId(GetUserId(), false);
+	run->clock = GetCurrentTransactionStartTimestamp();
+	run->reason.cause = "update";
+	if (api_active)
+	{
+		run->reason.cause = "api";
+		run->reason.text = api_reason != NULL ? pstrdup(api_reason) : NULL;
+	}
+	MemoryContextSwitchTo(old);
+
+	model_use(model);
+	run->outer = run_stack;
+	run_stack = run;
+	return run;
+}
+
+static void
+cascade_error(Run *run)
+{
+	StringInfoData names;
+	ListCell   *cell;
+
+	initStringInfo(&names);
+	foreach(cell, run->fired)
+		appendStringInfo(&names, "%s\"%s\"",
+						 foreach_current_index(cell) > 0 ? ", " : "",
+						 (char *) lfirst(cell));
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("rules of model \"%s\" set each other off more than %d times",
+					run->model->name, run->model->max_cascade),
+			 errdetail("The last to fire: %s.", names.data),
+			 errhint("Disable or change one of them with lifecycle_alter_rule, or use lifecycle_set(%s, 'max_cascade', ...).",
+					 quote_literal_cstr(run->model->name))));
+}
+
+static bool
+has_work(Run *run)
+{
+	return run->hits != NIL || run->contact_changes != NIL ||
+		run->stage_changes != NIL || run->deal_changes != NIL;
+}
+
+/*
+ * One round: take what was collected, and work it off.
+ */
+static void
+do_round(Run *run)
+{
+	List	   *hits = run->hits;
+	List	   *contact_changes = run->contact_changes;
+	List	   *stage_changes = run->stage_changes;
+	List	   *deal_changes = run->deal_changes;
+	MemoryContext old;
+
+	run->hits = run->contact_changes = NIL;
+	run->stage_changes = run->deal_changes = NIL;
+	run->nworks = 0;
+	run->actions = NIL;
+
+	old = MemoryContextSwitchTo(run->round_context);
+	run->works_allocated = 16;
+	run->works = palloc(run->works_allocated * sizeof(Work *));
+
+	evaluate_begin(run);
+	decide_gather(run, hits, contact_changes);
+	rule_gather(run, stage_changes, deal_changes);
+	decide_round(run);
+	record_stage_changes(run, stage_changes);
+	record_deal_changes(run, deal_changes);
+	rule_fire_all(run, stage_changes, deal_changes);
+	action_apply(run, stage_changes);
+	evaluate_end(run);
+
+	MemoryContextSwitchTo(old);
+	run->works = NULL;
+	run->nworks = 0;
+	MemoryContextReset(run->round_context);
+}
+
+/*
+ * run_work: work off what was collected so far, without ending the run.  The
+ * caller is connected to SPI.
+ */
+void
+run_work(Run *run)
+{
+	if (!run->clock_given)
+		run->clock = run_clock(run->model);
+	for (run->round = 0; has_work(run); run->round++)
+	{
+		if (run->round >= run->model->max_cascade)
+			cascade_error(run);
+		do_round(run);
+	}
+}
+
+/*
+ * run_finish: work off what was collected, and end the run.
+ */
+void
+run_finish(Run *run)
+{
+	Assert(run == run_stack);
+	if (has_work(run))
+	{
+		SPI_connect();
+		run_work(run);
+		SPI_finish();
+	}
+	run_stack = run->outer;
+	model_release(run->model);
+	MemoryContextDelete(run->context);
+}
+
+/*
+ * run_copy_key: a key that lives as long as the run.
+ */
+Datum
+run_copy_key(Run *run, const KeyType *type, Datum key)
+{
+	MemoryContext old;
+
+	if (type->byval)
+		return key;
+	old = MemoryContextSwitchTo(run->context);
+	key = key_copy(type, key);
+	MemoryContextSwitchTo(old);
+	return key;
+}
+
+/*
+ * run_copy_row: a composite value as a tuple in the current context, whose
+ * attributes are those of its table.
+ */
+HeapTuple
+run_copy_row(Datum composite)
+{
+	HeapTupleHeader header = DatumGetHeapTupleHeader(composite);
+	HeapTupleData tuple;
+
+	tuple.t_len = HeapTupleHeaderGetDatumLength(header);
+	ItemPointerSetInvalid(&tuple.t_self);
+	tuple.t_tableOid = InvalidOid;
+	tuple.t_data = header;
+	return heap_copytuple(&tuple);
+}
+
+/*
+ * run_add_hit: an event that an atom matches.  The hit is copied, its key
+ * must live as long as the run.
+ */
+void
+run_add_hit(Run *run, const Hit *hit)
+{
+	MemoryContext old = MemoryContextSwitchTo(run->context);
+	Hit		   *copy = palloc(sizeof(Hit));
+
+	*copy = *hit;
+	copy->subid = GetCurrentSubTransactionId();
+	run->hits = lappend(run->hits, copy);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * run_add_contact: a contact that is to be looked at.  The key is copied;
+ * the caller may fill in the columns, in the run's context.
+ */
+ContactChange *
+run_add_contact(Run *run, ContactChangeKind kind, Datum contact)
+{
+	MemoryContext old = MemoryContextSwitchTo(run->context);
+	ContactChange *change = palloc0(sizeof(ContactChange));
+
+	change->contact = run_copy_key(run, &run->model->contact_key, contact);
+	change->kind = kind;
+	change->subid = GetCurrentSubTransactionId();
+	run->contact_changes = lappend(run->contact_changes, change);
+	MemoryContextSwitchTo(old);
+	return change;
+}
+
+/*
+ * run_add_stage_change, run_add_deal_change: the change and all that it
+ * points to must be in the run's context.
+ */
+void
+run_add_stage_change(Run *run, StageChange *change)
+{
+	MemoryContext old = MemoryContextSwitchTo(run->context);
+
+	change->subid = GetCurrentSubTransactionId();
+	run->stage_changes = lappend(run->stage_changes, change);
+	MemoryContextSwitchTo(old);
+}
+
+void
+run_add_deal_change(Run *run, DealChange *change)
+{
+	MemoryContext old = MemoryContextSwitchTo(run->context);
+
+	change->subid = GetCurrentSubTransactionId();
+	run->deal_changes = lappend(run->deal_changes, change);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * run_find_work: the round's work for a contact, or NULL.
+ */
+Work *
+run_find_work(Run *run, Datum contact)
+{
+	int			low = 0;
+	int			high = run->nworks;
+
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+		int			order = key_compare(&run->model->contact_key,
+										run->works[middle]->contact, contact);
+
+		if (order == 0)
+			return run->works[middle];
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}

@@ -1,0 +1,259 @@
+/*-------------------------------------------------------------------------
+ *
+ * run.h
+ *	  One run of the engine: what a statement changed, and what follows.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LIFECYCLE_RUN_H
+#define LIFECYCLE_RUN_H
+
+#include "nodes/execnodes.h"
+
+#include "atom.h"
+#include "network.h"
+#include "state.h"
+
+/* An event row that set something off. */
+typedef struct EventRef
+{
+	EventEntry *entry;
+	TimestampTz time;
+	Datum		key;			/* the event's own key */
+	bool		key_null;		/* it has none */
+	HeapTuple	row;			/* in the form of the events table, if a rule may
+								 * look at it; else NULL */
+} EventRef;
+
+/* An event that an atom matches, or whose name has rules. */
+typedef struct Hit
+{
+	Datum		contact;
+	Atom	   *atom;			/* NULL: for the rules only */
+	bool		dirty;			/* the atom must be computed anew */
+	TimestampTz time;
+	EventRef   *event;			/* NULL if dirty */
+	SubTransactionId subid;		/* in which it was collected */
+} Hit;
+
+typedef enum ContactChangeKind
+{
+	CONTACT_INSERTED,
+	CONTACT_UPDATED,
+	CONTACT_DUE,				/* by lifecycle_tick */
+	CONTACT_REBUILT				/* everything is to be computed anew */
+} ContactChangeKind;
+
+typedef struct ContactChange
+{
+	Datum		contact;
+	ContactChangeKind kind;
+	Bitmapset  *columns;		/* of the contact that changed */
+	Bitmapset  *company_columns;	/* of its company */
+	List	   *values;			/* of WorkValue *: atoms that the caller computed */
+	SubTransactionId subid;
+} ContactChange;
+
+/* Why something is moved; cause NULL: for the reason of the run. */
+typedef struct Reason
+{
+	const char *cause;
+	const char *rule;
+	const char *text;
+	EventRef   *event;
+} Reason;
+
+/* A contact or company whose stage or lead status changed. */
+typedef struct StageChange
+{
+	TableKind	object;			/* CONTACTS or COMPANIES */
+	Datum		key;
+	Datum		company;		/* of a contact; valid unless company_null */
+	bool		company_null;
+	bool		deleted;
+	char	   *from_stage;
+	char	   *to_stage;
+	char	   *from_status;
+	char	   *to_status;
+	Reason		reason;			/* of both, unless they have their own */
+	Reason		stage_reason;
+	Reason		status_reason;
+	SubTransactionId subid;
+} StageChange;
+
+/* A deal that was created, changed or deleted. */
+typedef struct DealChange
+{
+	Datum		deal;
+	Datum		contact;
+	bool		contact_null;
+	Datum		company;
+	bool		company_null;
+	char	   *pipeline;		/* the model's first if deals have no column */
+	char	   *from_stage;		/* NULL: created */
+	char	   *to_stage;		/* NULL: deleted */
+	DealKind	from_kind;
+	DealKind	to_kind;
+	char	   *amount;
+	Reason		reason;
+	HeapTuple	row;			/* in the form of the deals table */
+	SubTransactionId subid;
+} DealChange;
+
+/* A segment entered or left. */
+typedef struct MemberChange
+{
+	Segment    *segment;
+	bool		entered;
+} MemberChange;
+
+/* A value that was computed for this contact in this round. */
+typedef struct WorkValue
+{
+	Atom	   *atom;
+	AtomValue	value;
+} WorkValue;
+
+/* One contact in one round. */
+typedef struct Work
+{
+	Datum		contact;
+	ContactChange *change;		/* the strongest of its changes, or NULL */
+	bool		no_contact;		/* a deal without contact: rules only */
+	List	   *hits;			/* of Hit * */
+	Bitmapset  *columns;
+	Bitmapset  *company_columns;
+	bool		found;			/* the contact exists */
+	bool		touched;		/* state must be read and segments evaluated */
+	bool		state_changed;
+	bool		evaluated;
+	bool		had_state;		/* a row exists in contact_state */
+	bool		hold_windows;	/* windows that are due must stay true, see
+								 * decide.c */
+	HeapTuple	row;			/* contact */
+	HeapTuple	company_row;	/* its company, or NULL */
+	Datum		company;
+	bool		company_null;
+	StateRow   *state;
+	List	   *segments;		/* ids to evaluate */
+	List	   *values;			/* of WorkValue * */
+	List	   *changes;		/* of MemberChange * */
+
+	/* What rules want, see rule.c. */
+	const Stage *stage;
+	bool		stage_forced;	/* may go backward */
+	Reason		stage_reason;
+	const Stage *status;
+	Reason		status_reason;
+} Work;
+
+/* A company that is to move. */
+typedef struct CompanyMove
+{
+	Datum		company;
+	const Stage *stage;
+	Reason		reason;
+} CompanyMove;
+
+typedef struct Run
+{
+	Model	   *model;
+	MemoryContext context;		/* of the run */
+	MemoryContext round_context;	/* reset after each round */
+	struct Run *outer;
+	SubTransactionId subid;		/* in which it was started */
+	TimestampTz clock;
+	bool		clock_given;	/* by lifecycle_tick */
+	bool		rewind;			/* states of a later clock go back to this one */
+	char	   *role;			/* whoever made the statement */
+	Reason		reason;			/* of changes that no rule made */
+	bool		quiet;			/* rows that were there before: rules move stages
+								 * and statuses only */
+	bool		skip_locked;	/* leave out contacts that others work on */
+	bool		no_lock;		/* the caller holds locks on the tables */
+	int			round;
+
+	/* Collected by triggers, worked off by the next round. */
+	List	   *hits;			/* of Hit * */
+	List	   *contact_changes;	/* of ContactChange * */
+	List	   *stage_changes;	/* of StageChange * */
+	List	   *deal_changes;	/* of DealChange * */
+	List	   *only_segments;	/* ids: CONTACT_REBUILT is for these only, and
+								 * states that need not change are not written */
+
+	/* The round in work. */
+	int			nworks;
+	int			works_allocated;
+	Work	  **works;			/* sorted by contact */
+	List	   *actions;		/* of Action *, see rule.h */
+	bool		applying;		/* our own statements write application tables */
+	List	   *company_moves;	/* of CompanyMove *, wanted or being applied */
+	List	   *fired;			/* names of rules fired in this round */
+	ExprContext *econtext;
+
+	/* What was done. */
+	int64		contacts;
+	int64		entered;
+	int64		left;
+	int64		stages;
+	int64		deals;
+	int			problems;
+} Run;
+
+extern void run_init(void);
+extern Run *run_current(Model *model);
+extern Run *run_start(Model *model);
+extern void run_finish(Run *run);
+extern bool run_is_applying(void);
+
+extern void run_add_hit(Run *run, const Hit *hit);
+extern ContactChange *run_add_contact(Run *run, ContactChangeKind kind,
+									  Datum contact);
+extern void run_add_stage_change(Run *run, StageChange *change);
+extern void run_add_deal_change(Run *run, DealChange *change);
+extern Datum run_copy_key(Run *run, const KeyType *type, Datum key);
+extern Work *run_find_work(Run *run, Datum contact);
+extern HeapTuple run_copy_row(Datum composite);
+extern void run_work(Run *run);
+extern TimestampTz run_clock(Model *model);
+
+/* decide.c: what the changes mean for each contact */
+extern void decide_gather(Run *run, List *hits, List *changes);
+extern void decide_add_contacts(Run *run, Datum *contacts, int count);
+extern void decide_round(Run *run);
+extern bool decide_is_member(Run *run, Datum contact, const char *text,
+							 int segment);
+
+/* stripe.c: writers in flight */
+extern bool stripe_share(Model *model, Work **works, int count);
+extern void stripe_exclude(Model *model, Work **works, int count);
+extern bool stripe_try_exclude(Model *model, Datum contact);
+
+/* record.c: what was decided, written down */
+extern void record_states(Run *run);
+extern void record_members(Run *run);
+extern void record_stage_changes(Run *run, List *changes);
+extern void record_deal_changes(Run *run, List *changes);
+extern void record_outbox(Run *run, Bulk *rows);
+extern void record_forget_contacts(Run *run, Datum *contacts, int count);
+
+/* refresh.c: everything anew, set-based */
+extern int64 refresh_all(Model *model);
+extern void refresh_forget(Model *model, TableKind kind);
+
+/* rule.c and action.c: what follows */
+extern void rule_gather(Run *run, List *stage_changes, List *deal_changes);
+extern void rule_fire_all(Run *run, List *stage_changes, List *deal_changes);
+extern void action_apply(Run *run, List *stage_changes);
+
+/* The reason for changes made by API functions, until reset. */
+extern void run_set_api_reason(const char *reason);
+extern void run_reset_api_reason(void);
+
+/* problem.c: errors of configuration that must not lose an event */
+extern bool run_try(void (*work) (void *arg), void *arg, ErrorData **error);
+extern void run_problem(Run *run, const char *segment, const char *rule,
+						const char *contact, const char *event,
+						const ErrorData *error);
+
+#endif							/* LIFECYCLE_RUN_H */

@@ -1,0 +1,72 @@
+/*-------------------------------------------------------------------------
+ *
+ * state.h
+ *	  One contact's state: what decides, packed into one row.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LIFECYCLE_STATE_H
+#define LIFECYCLE_STATE_H
+
+#include "access/genam.h"
+#include "access/relscan.h"
+#include "executor/tuptable.h"
+#include "utils/snapshot.h"
+
+#include "model.h"
+
+/* "Never": no instant at which the value has to be looked at again. */
+#define NOT_DUE DT_NOEND
+
+/* What is kept of an atom. */
+typedef struct AtomState
+{
+	int			id;
+	int64		count;			/* METHOD_COUNT: events, up to `times`;
+								 * METHOD_WINDOW: 1 if true */
+	TimestampTz due;			/* when the value may change by time alone */
+	bool		unknown;		/* must be computed from the events */
+} AtomState;
+
+typedef struct StateRow
+{
+	bool		exists;			/* there is a row in contact_state */
+	bool		orphan;			/* it was made by an event, the contact has not
+								 * arrived yet */
+	int			known;			/* atoms up to this number that have no entry
+								 * have no event; those above are unknown */
+	TimestampTz clock;			/* the instant it was last brought up to */
+	TimestampTz due;			/* the earliest due of its atoms */
+	int			natoms;			/* sorted by id */
+	int			atoms_allocated;
+	AtomState  *atoms;
+	int			nsegments;		/* sorted ids of the segments it is in */
+	int			segments_allocated;
+	int		   *segments;
+} StateRow;
+
+/* An open look-up of state rows on one snapshot. */
+typedef struct StateReader
+{
+	Model	   *model;
+	Relation	table;
+	Relation	index;
+	Snapshot	snapshot;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+	RegProcedure equals;
+} StateReader;
+
+extern StateReader *state_begin_read(Model *model);
+extern StateRow *state_read(StateReader *reader, Datum contact);
+extern void state_end_read(StateReader *reader);
+
+extern StateRow *state_new(int known);
+extern bytea *state_pack(const StateRow *row);
+extern AtomState *state_atom(StateRow *row, int id);
+extern AtomState *state_make_atom(StateRow *row, int id);
+extern bool state_in_segment(const StateRow *row, int segment);
+extern void state_set_segment(StateRow *row, int segment, bool member);
+extern void state_set_due(StateRow *row);
+
+#endif							/* LIFECYCLE_STATE_H */

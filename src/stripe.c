@@ -1,0 +1,122 @@
+/*-------------------------------------------------------------------------
+ *
+ * stripe.c
+ *	  Locks that tell whoever makes a settled atom unsettled to wait.
+ *
+ * Most events change nothing: all atoms that they match have reached what
+ * decides.  Such an event does not lock its contact, which would cost a
+ * write.  That is right as long as nobody unsettles the atom meanwhile: a
+ * tick that lets a window end, or a DELETE of the event that counted, does
+ * not see the new event before its transaction commits, and would decide
+ * without it.
+ *
+ * So the shortcut is taken under a share lock, held to the end of the
+ * transaction, that the unsettling side takes exclusively before it looks.
+ * One lock for each contact would fill the lock table; contacts are hashed
+ * into stripes.  A statement with many contacts takes one lock for all
+ * stripes instead.  The modes are those of a lock with a hierarchy of two
+ * levels:
+ *
+ *					 all stripes			one stripe
+ *	  shortcut						Share		(few contacts)
+ *	  shortcut		 Share					(many contacts)
+ *	  unsettling	 RowExclusive			Exclusive
+ *
+ * The shortcut never waits (it is not taken if the lock is not free at once).
+ * lifecycle_tick does not wait either, but leaves the contact for the next
+ * time.  DELETE, UPDATE and TRUNCATE of events wait, before they lock any
+ * contact.
+ *
+ * The locks are advisory locks of class 3, which SQL functions cannot take;
+ * in pg_locks they have objsubid 3 and the contacts table's oid as objid.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "lifecycle.h"
+
+#include "miscadmin.h"
+#include "storage/lock.h"
+
+#include "run.h"
+
+#define STRIPES			128
+#define ALL_STRIPES		0xFFFFFFFF
+
+static void
+set_tag(LOCKTAG *tag, Model *model, uint32 stripe)
+{
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, stripe,
+						 model->table[CONTACTS].relid, 3);
+}
+
+static uint32
+stripe_of(Model *model, Datum contact)
+{
+	return key_hash(&model->contact_key, contact) % STRIPES;
+}
+
+/*
+ * stripe_share: take the share locks of these contacts without waiting;
+ * false if one is not free, and then the shortcut must not be taken.
+ */
+bool
+stripe_share(Model *model, Work **works, int count)
+{
+	LOCKTAG		tag;
+
+	if (count > STRIPES / 2)
+	{
+		set_tag(&tag, model, ALL_STRIPES);
+		return LockAcquire(&tag, ShareLock, false, true) !=
+			LOCKACQUIRE_NOT_AVAIL;
+	}
+	for (int i = 0; i < count; i++)
+	{
+		set_tag(&tag, model, stripe_of(model, works[i]->contact));
+		if (LockAcquire(&tag, ShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * stripe_exclude: wait until no shortcut of these contacts is in flight, and
+ * keep new ones away until the end of the transaction.
+ */
+void
+stripe_exclude(Model *model, Work **works, int count)
+{
+	LOCKTAG		tag;
+	bool		wanted[STRIPES] = {false};
+
+	if (count == 0)
+		return;
+	set_tag(&tag, model, ALL_STRIPES);
+	(void) LockAcquire(&tag, RowExclusiveLock, false, false);
+	for (int i = 0; i < count; i++)
+		wanted[stripe_of(model, works[i]->contact)] = true;
+	for (uint32 stripe = 0; stripe < STRIPES; stripe++)
+	{
+		if (!wanted[stripe])
+			continue;
+		set_tag(&tag, model, stripe);
+		(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	}
+}
+
+/*
+ * stripe_try_exclude: the same for one contact, without waiting.
+ */
+bool
+stripe_try_exclude(Model *model, Datum contact)
+{
+	LOCKTAG		tag;
+
+	set_tag(&tag, model, ALL_STRIPES);
+	if (LockAcquire(&tag, RowExclusiveLock, false, true) ==
+		LOCKACQUIRE_NOT_AVAIL)
+		return false;
+	set_tag(&tag, model, stripe_of(model, contact));
+	return LockAcquire(&tag, ExclusiveLock, false, true) !=
+		LOCKACQUIRE_NOT_AVAIL;
+}
