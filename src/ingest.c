@@ -251,7 +251,7 @@ collect_rows(void *arg)
 	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext,
 												  "lifecycle event row",
 												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(scratch);
+	MemoryContext old = CurrentMemoryContext;
 	TupleTableSlot *slot;
 	UserSpan	span;
 
@@ -261,11 +261,13 @@ collect_rows(void *arg)
 		   (slot = transition_next(collector->rows)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
+		/* The slot keeps a row read from a file in the current context. */
+		MemoryContextSwitchTo(scratch);
 		collect_row(collector, slot);
+		MemoryContextSwitchTo(old);
 		MemoryContextReset(scratch);
 	}
 	span_end(&span);
-	MemoryContextSwitchTo(old);
 	MemoryContextDelete(scratch);
 }
 
