@@ -229,10 +229,11 @@ CREATE VIEW plain.cdnow_time_in_stage AS
 \o /dev/null
 SELECT count(*) AS changes FROM shown.cdnow_stage_change \gset
 \o
-\echo The stage of every customer, at the end of each month, and how many had lapsed:
+\echo 'How many customers were in each stage at the end of each month, how many had lapsed,'
+\echo 'and how many of the lapsed bought again in that month:'
 \echo
 SELECT month, first_purchase, repeat, loyal, lapsed, won_back,
-	   repeat('#', (lapsed / 50.0)::int) AS "lapsed, # is 50"
+	   repeat('#', (lapsed / 75.0)::int) AS "lapsed, # is 75"
   FROM shown.cdnow_month
  ORDER BY month;
 \o /dev/null
@@ -241,8 +242,8 @@ SELECT demo.check('cdnow_month');
 \echo
 \echo The funnel now (view cdnow.funnel):
 \echo
-SELECT stage, contacts, reached, conversion_to_next, conversion_to_last,
-	   repeat('#', (reached / 50.0)::int) AS "reached, # is 50"
+SELECT stage, contacts, reached, conversion_to_next AS to_next, conversion_to_last AS to_last,
+	   repeat('#', (reached / 75.0)::int) AS "reached, # is 75"
   FROM shown.cdnow_funnel
  ORDER BY reached DESC;
 \o /dev/null

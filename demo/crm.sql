@@ -8,12 +8,12 @@ SET client_min_messages = notice;
 \echo '2. A sales team: 8,800 opportunities of a hardware reseller, 2016-10 to 2017-12'
 \echo '-------------------------------------------------------------------------------'
 \echo
-\echo 'SELECT lifecycle_create(''crm'') made the tables crm.contacts, crm.companies,'
+\echo 'lifecycle_create(''crm'') makes tables of its own: crm.contacts, crm.companies,'
 \echo 'crm.deals and crm.events, with the stages and the pipeline of the template hubspot.'
 \echo
-\echo 'Accounts are companies, and each opportunity has a contact. The demo inserts only'
-\echo 'an event when a meeting is booked, and updates the deal when it is won or lost.'
-\echo 'Whatever else is in the tables in the end, lifecycle did.'
+\echo 'Accounts are companies, and each opportunity has a contact, who starts as a Lead.'
+\echo 'The demo inserts an event when a meeting is booked, and updates the deal when it is'
+\echo 'won or lost. Stages, deals, companies and notifications follow by themselves.'
 \echo
 
 \o /dev/null
@@ -99,7 +99,8 @@ CREATE VIEW shown.crm_funnel AS
 CREATE VIEW shown.crm_board AS
 	SELECT stage, kind, probability, count(*) AS deals, sum(amount) AS amount,
 		   sum(weighted_amount) AS weighted_amount,
-		   percentile_disc(0.5) WITHIN GROUP (ORDER BY days_in_stage) AS median_days_in_stage
+		   percentile_disc(0.5) WITHIN GROUP (ORDER BY days_in_stage)
+				FILTER (WHERE kind = 'open') AS median_days_open
 	  FROM crm.deal_board
 	 GROUP BY stage, kind, probability;
 
@@ -139,6 +140,10 @@ CREATE VIEW shown.crm_notified AS
 	  FROM crm.outbox
 	 GROUP BY 1;
 
+CREATE VIEW shown.crm_problem AS
+	SELECT count(*) AS problems
+	  FROM crm.problem;
+
 CREATE VIEW shown.crm_contact AS
 	SELECT (t.at AT TIME ZONE 'UTC')::date AS day, t.kind, t.what
 	  FROM crm.contact_timeline t
@@ -175,13 +180,13 @@ CREATE VIEW plain.crm_funnel AS
 CREATE VIEW plain.crm_board AS
 	SELECT s.stage, s.kind, s.probability, count(*) AS deals, sum(o.amount) AS amount,
 		   sum(o.amount * s.probability / 100) AS weighted_amount,
-		   percentile_disc(0.5) WITHIN GROUP (ORDER BY round((date '2017-12-31' - s.since)::numeric, 1)) AS median_days_in_stage
+		   percentile_disc(0.5) WITHIN GROUP (ORDER BY (date '2017-12-31' - o.engage_date)::numeric)
+				FILTER (WHERE s.kind = 'open') AS median_days_open
 	  FROM plain.crm_opportunity o,
 		   LATERAL (SELECT CASE o.deal_stage WHEN 'Won' THEN 'Closed won' WHEN 'Lost' THEN 'Closed lost'
 								ELSE 'Appointment scheduled' END,
 						   CASE o.deal_stage WHEN 'Won' THEN 'won' WHEN 'Lost' THEN 'lost' ELSE 'open' END,
-						   CASE o.deal_stage WHEN 'Won' THEN 100 WHEN 'Lost' THEN 0 ELSE 20 END,
-						   coalesce(o.close_date, o.engage_date)) s (stage, kind, probability, since)
+						   CASE o.deal_stage WHEN 'Won' THEN 100 WHEN 'Lost' THEN 0 ELSE 20 END) s (stage, kind, probability)
 	 WHERE o.engage_date IS NOT NULL
 	 GROUP BY s.stage, s.kind, s.probability;
 
@@ -235,11 +240,15 @@ CREATE VIEW plain.crm_notified AS
 	SELECT true AS about_a_contact, count(engage_date) AS notifications
 	  FROM raw.opportunity;
 
+CREATE VIEW plain.crm_problem AS
+	SELECT 0::bigint AS problems;
+
 CREATE VIEW plain.crm_contact AS
 	SELECT v.day, v.kind, v.what
 	  FROM plain.crm_opportunity o,
 		   LATERAL (VALUES (date '2016-10-01', 'stage', 'Lead'),
 						   (engage_date, 'event', 'Meeting Booked'),
+						   (engage_date, 'stage', 'SQL'),
 						   (engage_date, 'stage', 'Opportunity'),
 						   (engage_date, 'lead status', 'Open deal'),
 						   (engage_date, 'deal', 'Appointment scheduled'),
@@ -253,11 +262,12 @@ CREATE VIEW plain.crm_contact AS
 SELECT count(*) AS deals FROM shown.crm_deal \gset
 SELECT count(*) AS changes FROM shown.crm_stage_change \gset
 SELECT notifications FROM shown.crm_notified WHERE about_a_contact \gset
+SELECT problems FROM shown.crm_problem \gset
 \o
 \echo The funnel (view crm.funnel):
 \echo
-SELECT stage, contacts, reached, conversion_to_next, conversion_to_last,
-	   repeat('#', (reached / 200.0)::int) AS "reached, # is 200"
+SELECT stage, contacts, reached, conversion_to_next AS to_next, conversion_to_last AS to_last,
+	   repeat('#', (reached / 300.0)::int) AS "reached, # is 300"
   FROM crm.funnel
  ORDER BY position;
 \o /dev/null
@@ -266,18 +276,24 @@ SELECT demo.check('crm_funnel');
 \echo
 \echo The deal board (view crm.deal_board, summed by stage):
 \echo
-SELECT *
+SELECT stage, probability::int AS "probability %", deals,
+	   to_char(amount, '99,999,999') AS amount,
+	   to_char(weighted_amount, '99,999,990.9') AS weighted_amount, median_days_open
   FROM shown.crm_board
- ORDER BY probability DESC;
+ ORDER BY probability;
 \o /dev/null
 SELECT demo.check('crm_board');
 \o
 \echo
 \echo The weighted forecast by month of close date (view crm.deal_forecast):
 \echo
-SELECT *, repeat('#', (weighted_amount / 25000)::int) AS "weighted, # is 25,000"
+SELECT coalesce(month, 'no date') AS month, open_deals,
+	   to_char(open_amount, '9,999,999') AS open_amount, won_deals,
+	   to_char(won_amount, '9,999,999') AS won_amount,
+	   to_char(weighted_amount, '9,999,990.9') AS weighted_amount,
+	   repeat('#', (weighted_amount / 50000)::int) AS "weighted, # is 50,000"
   FROM shown.crm_forecast
- ORDER BY month;
+ ORDER BY crm_forecast.month;
 \o /dev/null
 SELECT demo.check('crm_forecast');
 \o
@@ -291,11 +307,11 @@ SELECT *
 SELECT demo.check('crm_company_stage');
 \o
 \echo
-\echo One contact of them (view crm.contact_timeline):
+\echo What one contact went through (view crm.contact_timeline):
 \echo
 SELECT *
   FROM shown.crm_contact
- ORDER BY day, kind, what;
+ ORDER BY day, array_position('{event,stage,lead status,deal}', kind), what DESC;
 \o /dev/null
 SELECT demo.check('crm_contact');
 \o
@@ -315,4 +331,8 @@ SELECT demo.check('crm_stage_change');
 \echo The sales team was told of :notifications meetings, through the outbox:
 \o /dev/null
 SELECT demo.check('crm_notified');
+\o
+\echo And rules and segments met :problems problems:
+\o /dev/null
+SELECT demo.check('crm_problem');
 \o
