@@ -7,6 +7,7 @@ CREATE EXTENSION IF NOT EXISTS lifecycle;
 RESET client_min_messages;
 SET timezone = 'UTC';
 SET datestyle = 'ISO, YMD';
+SET intervalstyle = 'postgres';
 \set SHOW_CONTEXT never
 
 --
@@ -101,8 +102,8 @@ SELECT * FROM lifecycle_attach('setup_shop_model', 'setup_shop.customers', 'setu
 SELECT email, stage, lifecycle_stage, lead_status FROM setup_shop.customers ORDER BY email;
 SELECT firm, stage, lead_status FROM setup_shop.firms;
 SELECT opportunity_id, stage, is_open FROM setup_shop.opportunities ORDER BY 1;
-SELECT object, contact, company, from_stage, to_stage, cause FROM setup_shop_model.stage_history ORDER BY id;
-SELECT deal, contact, pipeline, to_stage, cause FROM setup_shop_model.deal_history ORDER BY id;
+SELECT object, contact, company, from_stage, to_stage, cause FROM setup_shop_model.stage_history ORDER BY object, contact, company;
+SELECT deal, contact, pipeline, to_stage, cause FROM setup_shop_model.deal_history ORDER BY deal;
 SELECT object, stage, sum(number) FROM setup_shop_model.stage_count GROUP BY 1, 2 ORDER BY 1, 2;
 SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = 'setup_shop' AND indexname LIKE 'lifecycle%' ORDER BY 1, 2;
 SELECT name, value FROM setup_shop_model.setting WHERE name = 'page_view_path';
@@ -189,10 +190,16 @@ CREATE TABLE setup_shop.without_key (id int, UNIQUE (id));
 CREATE TABLE setup_shop.two_keys (a int NOT NULL UNIQUE, b int NOT NULL UNIQUE);
 CREATE TABLE setup_shop.parent (id int PRIMARY KEY);
 CREATE TABLE setup_shop.child () INHERITS (setup_shop.parent);
+CREATE TABLE setup_shop.wide_key (a int, b int, PRIMARY KEY (a, b));
+CREATE FOREIGN DATA WRAPPER setup_wrapper;
+CREATE SERVER setup_server FOREIGN DATA WRAPPER setup_wrapper;
+CREATE FOREIGN TABLE setup_shop.elsewhere (id int) SERVER setup_server;
 SELECT lifecycle_attach('setup_other', 'setup_shop.nothing');
 SELECT lifecycle_attach('setup_other', 'setup_shop.a_view');
 SELECT lifecycle_attach('setup_other', 'a_temporary_table');
+SELECT lifecycle_attach('setup_other', 'setup_shop.elsewhere');
 SELECT lifecycle_attach('setup_other', 'setup_shop.without_key');
+SELECT lifecycle_attach('setup_other', 'setup_shop.wide_key');
 SELECT lifecycle_attach('setup_other', 'setup_shop.two_keys');
 SELECT * FROM lifecycle_attach('setup_other', 'setup_shop.two_keys', columns => '{"contacts": {"key": "b"}}');
 SELECT lifecycle_drop('setup_other');
@@ -266,7 +273,7 @@ SELECT lifecycle_drop('setup_own');
 RESET ROLE;
 SET client_min_messages = warning;
 DROP SCHEMA setup_alice CASCADE;
-DROP OWNED BY regress_lifecycle_alice;
+DROP OWNED BY regress_lifecycle_alice, regress_lifecycle_bob;
 DROP ROLE regress_lifecycle_alice, regress_lifecycle_bob;
 RESET client_min_messages;
 
@@ -420,6 +427,7 @@ SELECT lifecycle_drop('setup_journey');
 SET client_min_messages = warning;
 DROP SCHEMA setup_encharge CASCADE;
 DROP SCHEMA setup_shop CASCADE;
+DROP FOREIGN DATA WRAPPER setup_wrapper CASCADE;
 DROP TABLE a_temporary_table;
 SELECT name FROM lifecycle.model WHERE name LIKE 'setup%';
 SELECT nspname FROM pg_namespace WHERE nspname LIKE 'setup%';

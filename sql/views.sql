@@ -7,6 +7,8 @@ CREATE EXTENSION IF NOT EXISTS lifecycle;
 RESET client_min_messages;
 SET timezone = 'UTC';
 SET datestyle = 'ISO, YMD';
+SET intervalstyle = 'postgres';
+\set SHOW_CONTEXT never
 
 -- Rows that only one of two queries returns: none is the proof.
 CREATE FUNCTION pg_temp.difference(ours text, plain text) RETURNS SETOF text
@@ -56,7 +58,7 @@ SELECT lifecycle_advance('views_model', 1, 'Lead', 'no mistake');
 SELECT lifecycle_tick('views_model', '2024-01-25 00:00+00') IS NOT NULL AS ticked;
 
 -- funnel: read from kept counts, the same as counting the contacts
-SELECT * FROM views_model.funnel;
+SELECT * FROM views_model.funnel ORDER BY position;
 SELECT pg_temp.difference(
 	'SELECT stage, position, contacts, reached FROM views_model.funnel',
 	'SELECT s.name, s.position,
