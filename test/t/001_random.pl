@@ -4,7 +4,8 @@
 #
 # The model's clock stands where lifecycle_tick put it, so that a seed always
 # gives the same run.  SEED, EVENTS and KEY (bigint, text, uuid) in the
-# environment make one run of them instead of those below.
+# environment make one run of them instead of those below; SCRIPT names a file that
+# gets all statements, to be played again by hand.
 
 use strict;
 use warnings;
@@ -525,6 +526,8 @@ my ($one, $two, $observer);
 sub shown
 {
     my ($session, $script) = @_;
+    append_to_file($ENV{SCRIPT}, "-- session $session\n$script\n")
+      if defined $ENV{SCRIPT};
     push @log, "-- session $session\n"
       . (length($script) > 2000 ? substr($script, 0, 2000) . ' ...' : $script);
     return $script;
