@@ -929,7 +929,6 @@ decide_is_member(Run *run, Datum contact, const char *text, int segment)
 		state_set_segment(work->state, state->segments[i], true);
 	work->segments = list_make1_int(segment);
 	work->touched = true;
-	evaluate_begin(run);
 	evaluate_works(run);
 	evaluate_end(run);
 	result = state_in_segment(work->state, segment);

@@ -219,9 +219,9 @@ make_slot(Oid relid)
 }
 
 /*
- * evaluate_begin, evaluate_end: set up the slots of a round.
+ * Set up the slots of a round, when the first expression needs them.
  */
-void
+static void
 evaluate_begin(Run *run)
 {
 	Model	   *model = run->model;
@@ -233,9 +233,14 @@ evaluate_begin(Run *run)
 			make_slot(model->table[COMPANIES].relid);
 }
 
+/*
+ * evaluate_end: the round is over.
+ */
 void
 evaluate_end(Run *run)
 {
+	if (run->econtext == NULL)
+		return;
 	ExecDropSingleTupleTableSlot(run->econtext->ecxt_scantuple);
 	if (run->econtext->ecxt_outertuple != NULL)
 		ExecDropSingleTupleTableSlot(run->econtext->ecxt_outertuple);
@@ -259,6 +264,8 @@ fill_slot(TupleTableSlot *slot, HeapTuple row)
 void
 evaluate_rows(Run *run, Work *work)
 {
+	if (run->econtext == NULL)
+		evaluate_begin(run);
 	fill_slot(run->econtext->ecxt_scantuple, work->row);
 	if (run->econtext->ecxt_outertuple != NULL)
 		fill_slot(run->econtext->ecxt_outertuple, work->company_row);

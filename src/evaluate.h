@@ -13,7 +13,6 @@
 #include "run.h"
 
 extern ParamListInfo evaluate_make_params(int count);
-extern void evaluate_begin(Run *run);
 extern void evaluate_end(Run *run);
 extern void evaluate_rows(Run *run, Work *work);
 extern void evaluate_inner_row(Run *run, Oid relid, HeapTuple row);

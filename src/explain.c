@@ -391,7 +391,6 @@ lifecycle_preview(PG_FUNCTION_ARGS)
 	}
 	arg.scan.rows = true;
 	arg.scan.work = preview_batch;
-	evaluate_begin(arg.run);
 	refresh_scan(&arg.scan);
 	evaluate_end(arg.run);
 	run_finish(arg.run);

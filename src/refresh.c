@@ -29,6 +29,7 @@
 #include "utils/portal.h"
 #include "utils/snapmgr.h"
 
+#include "evaluate.h"
 #include "refresh.h"
 
 #define BATCH 5000
@@ -80,6 +81,14 @@ refresh_scan(ContactScan *scan)
 	appendStringInfo(&sql, "SELECT c.%s", contacts->column[ROLE_KEY].quoted);
 	appendStringInfo(&sql, scan->rows ? ", c" : ", NULL");
 	appendStringInfo(&sql, scan->rows && company ? ", co" : ", NULL");
+	if (scan->member_of != NULL)
+		appendStringInfo(&sql, ", c.%s OPERATOR(pg_catalog.=) ANY (SELECT m.contact"
+						 " FROM %s.segment_member AS m"
+						 " WHERE m.segment OPERATOR(pg_catalog.=) %s)",
+						 contacts->column[ROLE_KEY].quoted, model->schema,
+						 quote_literal_cstr(scan->member_of));
+	else
+		appendStringInfoString(&sql, ", NULL");
 	for (int i = 0; i < scan->natoms; i++)
 	{
 		Atom	   *atom = scan->atoms[i];
@@ -154,7 +163,7 @@ refresh_atoms(ContactScan *scan, int row)
 
 		SPI_tuptable = scan->result;
 		known->atom = scan->atoms[i];
-		known->value = atom_read(scan->model, known->atom, row, 4 + 3 * i,
+		known->value = atom_read(scan->model, known->atom, row, 5 + 3 * i,
 								 scan->clock);
 		SPI_tuptable = outer;
 		result = lappend(result, known);
@@ -180,9 +189,49 @@ start_quiet_run(Model *model, TimestampTz clock)
 /* What refreshing segments hands to the batches. */
 typedef struct SegmentsArg
 {
-	ContactScan		scan;
+	ContactScan scan;
 	List	   *segments;
+	Segment    *only;			/* the only one, if it names no other segment */
+	Run		   *probe;			/* to evaluate it in */
 } SegmentsArg;
+
+/*
+ * Need the contact in this row be looked at?  Not if it is in the segment or
+ * outside as it should be, and time alone changes nothing.  What the row
+ * brings for the contact is in *values.
+ */
+static bool
+row_matters(SegmentsArg *arg, int row, List **values)
+{
+	ContactScan *scan = &arg->scan;
+	Work		work = {0};
+	ListCell   *cell;
+	bool		isnull;
+	bool		is_member;
+	bool		holds;
+	Datum		value;
+
+	*values = refresh_atoms(scan, row);
+	if (arg->only == NULL)
+		return true;
+	foreach(cell, *values)
+		if (((WorkValue *) lfirst(cell))->value.next != NOT_DUE)
+			return true;
+	is_member = DatumGetBool(refresh_value(scan, row, 4, &isnull)) && !isnull;
+	value = refresh_value(scan, row, 2, &isnull);
+	work.row = run_copy_row(value);
+	value = refresh_value(scan, row, 3, &isnull);
+	if (!isnull)
+		work.company_row = run_copy_row(value);
+	work.contact = refresh_value(scan, row, 1, &isnull);
+	work.values = *values;
+	work.state = state_new(0);
+	evaluate_rows(arg->probe, &work);
+	value = evaluate_expression(arg->probe, &work, arg->only->expression,
+								&isnull);
+	holds = !isnull && DatumGetBool(value);
+	return holds != is_member;
+}
 
 static void
 refresh_batch(ContactScan *scan)
@@ -190,18 +239,21 @@ refresh_batch(ContactScan *scan)
 	SegmentsArg *arg = (SegmentsArg *) scan;
 	Run		   *run = start_quiet_run(scan->model, scan->clock);
 	MemoryContext old = MemoryContextSwitchTo(run->context);
+	UserSpan	span;
 
 	run->no_lock = true;
 	run->only_segments = arg->segments;
+	span_read(&span, scan->model->table[CONTACTS].owner);
 	for (int i = 0; i < scan->count; i++)
 	{
+		List	   *values;
 		bool		isnull;
-		ContactChange *change;
 
-		change = run_add_contact(run, CONTACT_REBUILT,
-								 refresh_value(scan, i, 1, &isnull));
-		change->values = refresh_atoms(scan, i);
+		if (row_matters(arg, i, &values))
+			run_add_contact(run, CONTACT_REBUILT,
+							refresh_value(scan, i, 1, &isnull))->values = values;
 	}
+	span_end(&span);
 	MemoryContextSwitchTo(old);
 	run_finish(run);
 }
@@ -213,17 +265,17 @@ refresh_try(void *arg)
 }
 
 /*
- * Evaluate some segments for all contacts.
+ * The atoms that these segments are made of.
  */
 static void
-refresh_segments(Model *model, List *segments)
+set_atoms(SegmentsArg *arg)
 {
-	SegmentsArg arg = {{0}};
+	Model	   *model = arg->scan.model;
 	List	   *atoms = NIL;
 	ListCell   *cell;
-	ErrorData  *error;
+	bool		names_segments = false;
 
-	foreach(cell, segments)
+	foreach(cell, arg->segments)
 	{
 		Segment    *segment = network_segment(model, lfirst_int(cell));
 
@@ -231,23 +283,56 @@ refresh_segments(Model *model, List *segments)
 		{
 			Atom	   *atom = network_atom(model, segment->atom_ids[i]);
 
-			if (atom != NULL && atom->spec != NULL &&
-				atom->method != METHOD_SEGMENT)
+			if (atom != NULL && atom->method == METHOD_SEGMENT)
+				names_segments = true;
+			else if (atom != NULL && atom->spec != NULL)
 				atoms = list_append_unique_ptr(atoms, atom);
 		}
 	}
+	arg->scan.natoms = list_length(atoms);
+	arg->scan.atoms = palloc((list_length(atoms) + 1) * sizeof(Atom *));
+	foreach(cell, atoms)
+		arg->scan.atoms[foreach_current_index(cell)] = lfirst(cell);
+	if (list_length(arg->segments) == 1 && !names_segments)
+		arg->only = network_segment(model, linitial_int(arg->segments));
+}
+
+/*
+ * Evaluate a new or altered segment for all contacts; and those that name
+ * it, if there are any.
+ */
+static void
+refresh_segments(Model *model, List *segments)
+{
+	SegmentsArg arg = {{0}};
+	ErrorData  *error;
+
 	arg.scan.model = model;
 	arg.scan.clock = run_clock(model);
-	arg.scan.natoms = list_length(atoms);
-	arg.scan.atoms = palloc((list_length(atoms) + 1) * sizeof(Atom *));
-	foreach(cell, atoms)
-		arg.scan.atoms[foreach_current_index(cell)] = lfirst(cell);
 	arg.scan.work = refresh_batch;
 	arg.segments = segments;
-	if (run_try(refresh_try, &arg, &error))
-		return;
-	arg.scan.natoms = 0;
-	refresh_scan(&arg.scan);
+	set_atoms(&arg);
+	if (arg.only != NULL)
+	{
+		if (!arg.only->compiled)
+			network_compile_segment(model, arg.only);
+		arg.scan.rows = true;
+		arg.scan.member_of = arg.only->name;
+		arg.probe = start_quiet_run(model, arg.scan.clock);
+	}
+	if (!run_try(refresh_try, &arg, &error))
+	{
+		arg.scan.natoms = 0;
+		arg.only = NULL;
+		arg.scan.rows = false;
+		arg.scan.member_of = NULL;
+		refresh_scan(&arg.scan);
+	}
+	if (arg.probe != NULL)
+	{
+		evaluate_end(arg.probe);
+		run_finish(arg.probe);
+	}
 }
 
 /*

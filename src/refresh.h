@@ -18,9 +18,13 @@ typedef struct ContactScan
 	int			natoms;
 	Atom	  **atoms;
 	bool		rows;			/* with the contact's and company's row */
+	const char *member_of;		/* with membership of this segment, or NULL */
 	void		(*work) (struct ContactScan *scan);	/* called for each batch */
 
-	/* The batch: key, contact row, company row, then three columns an atom. */
+	/*
+	 * The batch: key, contact row, company row, membership, then three
+	 * columns an atom.
+	 */
 	int			count;
 	SPITupleTable *result;
 } ContactScan;

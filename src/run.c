@@ -271,14 +271,16 @@ do_round(Run *run)
 	run->works_allocated = 16;
 	run->works = palloc(run->works_allocated * sizeof(Work *));
 
-	evaluate_begin(run);
 	decide_gather(run, hits, contact_changes);
 	rule_gather(run, stage_changes, deal_changes);
 	decide_round(run);
-	record_stage_changes(run, stage_changes);
-	record_deal_changes(run, deal_changes);
-	rule_fire_all(run, stage_changes, deal_changes);
-	action_apply(run, stage_changes);
+	if (run->nworks > 0 || stage_changes != NIL || deal_changes != NIL)
+	{
+		record_stage_changes(run, stage_changes);
+		record_deal_changes(run, deal_changes);
+		rule_fire_all(run, stage_changes, deal_changes);
+		action_apply(run, stage_changes);
+	}
 	evaluate_end(run);
 
 	MemoryContextSwitchTo(old);

@@ -110,7 +110,7 @@ CREATE TABLE %1$I.atom (
 	segments	integer[] NOT NULL DEFAULT '{}'
 );
 CREATE INDEX atom_event ON %1$I.atom (event);
-COMMENT ON TABLE %1$I.atom IS 'the parts of predicates that look at events; a row stays when no segment uses it any more, so that its number keeps its meaning';
+COMMENT ON TABLE %1$I.atom IS 'the parts of predicates that look at events; a row stays when no segment uses it any more, so that its number is never given again';
 COMMENT ON COLUMN %1$I.atom.id IS 'number of the atom, never used again';
 COMMENT ON COLUMN %1$I.atom.event IS 'the event that it looks at; null for in_segment, and if no segment uses the atom';
 COMMENT ON COLUMN %1$I.atom.definition IS 'canonical text';

@@ -96,8 +96,9 @@ $$;
 COMMENT ON FUNCTION lifecycle.release_atoms(text, integer) IS 'takes a segment out of the atoms that it uses';
 
 -- Compiles a segment's predicate and stores what the engine needs of it: the
--- row of segment, which exists already, and rows of atom.  An atom keeps its
--- number for ever, found again by its definition.
+-- row of segment, which exists already, and rows of atom, found again by their
+-- definition.  A number means the same atom for ever; an atom that no segment
+-- used for a while gets a new one, since nobody counted its events meanwhile.
 CREATE FUNCTION lifecycle.compile_segment(model_name text, segment_name text) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -124,7 +125,8 @@ BEGIN
 			INSERT INTO %1$I.atom AS a (id, event, definition, method, segments)
 			SELECT coalesce(max(id), 0) + 1, $1, $2, $3, ARRAY[$4] FROM %1$I.atom
 			ON CONFLICT (definition) DO UPDATE
-				SET event = excluded.event, method = excluded.method,
+				SET id = CASE WHEN a.segments = '{}' THEN excluded.id ELSE a.id END,
+					event = excluded.event, method = excluded.method,
 					segments = array_append(array_remove(a.segments, $4), $4)
 			RETURNING id $sql$, model_name)
 			INTO atom_id
