@@ -225,12 +225,14 @@ static void
 evaluate_begin(Run *run)
 {
 	Model	   *model = run->model;
+	MemoryContext old = MemoryContextSwitchTo(run->context);
 
 	run->econtext = CreateStandaloneExprContext();
 	run->econtext->ecxt_scantuple = make_slot(model->table[CONTACTS].relid);
 	if (OidIsValid(model->table[COMPANIES].relid))
 		run->econtext->ecxt_outertuple =
 			make_slot(model->table[COMPANIES].relid);
+	MemoryContextSwitchTo(old);
 }
 
 /*
@@ -279,6 +281,7 @@ void
 evaluate_inner_row(Run *run, Oid relid, HeapTuple row)
 {
 	ExprContext *econtext = run->econtext;
+	MemoryContext old;
 
 	if (econtext->ecxt_innertuple != NULL)
 	{
@@ -287,7 +290,9 @@ evaluate_inner_row(Run *run, Oid relid, HeapTuple row)
 	}
 	if (!OidIsValid(relid))
 		return;
+	old = MemoryContextSwitchTo(run->context);
 	econtext->ecxt_innertuple = make_slot(relid);
+	MemoryContextSwitchTo(old);
 	fill_slot(econtext->ecxt_innertuple, row);
 }
 
