@@ -34,6 +34,7 @@
 #include "access/table.h"
 #include "port/pg_bswap.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "state.h"
@@ -259,12 +260,24 @@ state_read(StateReader *reader, Datum contact)
 	StateRow   *row;
 	Datum		value;
 	bool		isnull;
+	bool		found;
+	MemoryContext old;
 
 	ScanKeyEntryInitialize(&scankey, 0, 1, BTEqualStrategyNumber, InvalidOid,
 						   reader->index->rd_indcollation[0],
 						   reader->equals, contact);
+
+	/*
+	 * The scan keeps memory of its own from one call to the next (the list of
+	 * dead index entries), so it must not come from a context that the caller
+	 * resets in between.
+	 */
+	old = MemoryContextSwitchTo(GetMemoryChunkContext(reader));
 	index_rescan(reader->scan, &scankey, 1, NULL, 0);
-	if (!index_getnext_slot(reader->scan, ForwardScanDirection, reader->slot))
+	found = index_getnext_slot(reader->scan, ForwardScanDirection,
+							   reader->slot);
+	MemoryContextSwitchTo(old);
+	if (!found)
 		return NULL;
 
 	value = slot_getattr(reader->slot, ATTR_STATE, &isnull);
