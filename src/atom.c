@@ -281,6 +281,7 @@ atom_scan(Model *model, Atom *atom, Datum *contacts, int count,
 	KeyType    *key = &model->contact_key;
 	Datum		args[3];
 	uint64		rows;
+	int			level = atom->user_functions ? path_pin() : 0;
 
 	for (int i = 0; i < count; i++)
 		values[i] = atom_default(atom);
@@ -300,6 +301,8 @@ atom_scan(Model *model, Atom *atom, Datum *contacts, int count,
 		args[2] = TimestampTzGetDatum(window_start(model, atom->spec->within,
 												   clock));
 	rows = query_execute(atom->plan, args, NULL);
+	if (atom->user_functions)
+		path_unpin(level);
 	for (uint64 i = 0; i < rows; i++)
 	{
 		bool		isnull;

@@ -121,7 +121,7 @@ evaluate_store(Run *run, Work *work, Atom *atom, AtomValue value)
 		return;					/* unknown will do until an event asks for it */
 	entry = state_make_atom(work->state, atom->id);
 	before = *entry;
-	entry->unknown = false;
+	entry->unknown = atom->method == METHOD_COUNT && run_sees_undecided();
 	entry->due = value.next;
 	if (atom->method == METHOD_COUNT)
 		entry->count = DatumGetInt64(value.value);
@@ -310,6 +310,7 @@ evaluate_expression(Run *run, Work *work, Expression *expression,
 	void	   *outer = params->paramFetchArg;
 	Evaluation	evaluation;
 	Datum		result;
+	int			level = expression->user_functions ? path_pin() : 0;
 
 	evaluation.run = run;
 	evaluation.work = work;
@@ -319,6 +320,8 @@ evaluate_expression(Run *run, Work *work, Expression *expression,
 	ResetExprContext(econtext);
 	result = ExecEvalExprSwitchContext(expression->state, econtext, isnull);
 	params->paramFetchArg = outer;
+	if (expression->user_functions)
+		path_unpin(level);
 	return result;
 }
 

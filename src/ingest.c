@@ -19,6 +19,13 @@
  * computed by a scan, which raises it again where it can be recorded: the
  * predicate then counts as not holding.
  *
+ * Between the beginning of an INSERT and its trigger, other work of the same
+ * statement may look at the new rows: a user's row trigger that updates the
+ * contact, or a WITH clause that inserts it.  A count taken then has them in
+ * already, and must not be kept as the count to which they will be added.  So
+ * a trigger at the statement's beginning says that rows are on their way
+ * (run_begin_insert), and such counts stay unknown.
+ *
  * COPY, INSERT ... SELECT and ON CONFLICT DO NOTHING are statements like
  * others: the transition table has the rows that were really inserted.  ON
  * CONFLICT DO UPDATE and MERGE fire the update trigger for updated rows.  An
@@ -42,6 +49,7 @@
 
 #include "transition.h"
 
+PG_FUNCTION_INFO_V1(events_begin);
 PG_FUNCTION_INFO_V1(events_insert);
 PG_FUNCTION_INFO_V1(events_update);
 PG_FUNCTION_INFO_V1(events_delete);
@@ -126,12 +134,16 @@ static void
 evaluate_filter(void *arg)
 {
 	Collector  *collector = arg;
+	bool		pin = collector->atom->user_functions;
+	int			level = pin ? path_pin() : 0;
 	bool		isnull;
 	Datum		value;
 
 	ResetExprContext(collector->econtext);
 	value = ExecEvalExprSwitchContext(collector->atom->filter,
 									  collector->econtext, &isnull);
+	if (pin)
+		path_unpin(level);
 	collector->passes = !isnull && DatumGetBool(value);
 }
 
@@ -331,6 +343,29 @@ ingest(TriggerData *trigdata, bool old_rows, bool new_rows)
 }
 
 /*
+ * events_begin(): statement trigger BEFORE INSERT on the events table of a
+ * model, or a partition of it.
+ *
+ * Takes no lock; raises 39P01 if not called as the trigger.
+ */
+Datum
+events_begin(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		!TRIGGER_FIRED_BEFORE(trigdata->tg_event) ||
+		!TRIGGER_FIRED_FOR_STATEMENT(trigdata->tg_event) ||
+		!TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be called as %s", "events_begin",
+						"a BEFORE INSERT trigger FOR EACH STATEMENT")));
+	run_begin_insert();
+	return PointerGetDatum(NULL);
+}
+
+/*
  * events_insert(), events_update(), events_delete(), events_truncate():
  * statement triggers on the events table of a model, or a partition of it.
  *
@@ -340,8 +375,11 @@ ingest(TriggerData *trigdata, bool old_rows, bool new_rows)
 Datum
 events_insert(PG_FUNCTION_ARGS)
 {
-	ingest(trigger_check_statement(fcinfo, "events_insert",
-								   TRIGGER_EVENT_INSERT), false, true);
+	TriggerData *trigdata = trigger_check_statement(fcinfo, "events_insert",
+													TRIGGER_EVENT_INSERT);
+
+	run_end_insert();
+	ingest(trigdata, false, true);
 	return PointerGetDatum(NULL);
 }
 

@@ -20,9 +20,11 @@
  */
 #include "lifecycle.h"
 
+#include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/executor.h"
+#include "nodes/nodeFuncs.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
@@ -250,6 +252,25 @@ network_method(const AtomSpec *spec)
 	return METHOD_SCAN;
 }
 
+static bool
+is_user_function(Oid function, void *context)
+{
+	return function >= FirstNormalObjectId;
+}
+
+/*
+ * Does an expression call functions that are not PostgreSQL's own?
+ */
+static bool
+has_user_function(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (check_functions_in_node(node, is_user_function, NULL))
+		return true;
+	return expression_tree_walker(node, has_user_function, context);
+}
+
 /*
  * Make an atom of a specification; in the network's context.
  */
@@ -263,6 +284,9 @@ make_atom(Model *model, int id, AtomSpec *spec)
 	atom->method = network_method(spec);
 	if (spec != NULL && spec->filter != NULL)
 		atom->filter = ExecInitExpr(spec->filter, NULL);
+	if (spec != NULL)
+		atom->user_functions = has_user_function((Node *) spec->filter, NULL) ||
+			has_user_function((Node *) spec->value, NULL);
 	if (atom->method == METHOD_SEGMENT)
 		atom->segment_id = network_segment_id(model, spec->segment);
 	return atom;
@@ -533,6 +557,8 @@ make_expression(Model *model, Predicate *predicate, Atom **atoms)
 			expression->atoms[foreach_current_index(cell)] = atom;
 		}
 	}
+	expression->user_functions = has_user_function((Node *) predicate->expr,
+												   NULL);
 	expression->params = evaluate_make_params(natoms);
 	expression->state = ExecInitExprWithParams(predicate->expr,
 											   expression->params);

@@ -32,6 +32,7 @@ typedef struct Atom
 	AtomSpec   *spec;			/* NULL if METHOD_BROKEN */
 	AtomMethod	method;
 	ExprState  *filter;			/* over an event row in the scan slot */
+	bool		user_functions; /* in filter or value: the path must be pinned */
 	SPIPlanPtr	plan;			/* see atom.c */
 	int			nsegments;		/* the segments that use it */
 	int		   *segments;
@@ -43,6 +44,7 @@ typedef struct Expression
 {
 	Predicate  *predicate;
 	ExprState  *state;
+	bool		user_functions; /* the path must be pinned */
 	Atom	  **atoms;			/* by Param number - 1 */
 	ParamListInfo params;
 } Expression;

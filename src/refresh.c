@@ -71,6 +71,7 @@ refresh_scan(ContactScan *scan)
 	Oid		   *types = palloc(2 * (scan->natoms + 1) * sizeof(Oid));
 	Datum	   *values = palloc(2 * (scan->natoms + 1) * sizeof(Datum));
 	Portal		portal;
+	int			level;
 	MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext,
 												"lifecycle scan",
 												ALLOCSET_DEFAULT_SIZES);
@@ -114,6 +115,7 @@ refresh_scan(ContactScan *scan)
 	appendStringInfoString(&sql, joins.data);
 
 	span_read(&span, contacts->owner);
+	level = path_pin();
 	portal = open_cursor(sql.data, 2 * scan->natoms, types, values);
 	for (;;)
 	{
@@ -126,13 +128,16 @@ refresh_scan(ContactScan *scan)
 			break;
 		scan->result = SPI_tuptable;
 		old = MemoryContextSwitchTo(batch);
+		path_unpin(level);
 		span_end(&span);
 		scan->work(scan);
 		span_read(&span, contacts->owner);
+		level = path_pin();
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(batch);
 		SPI_freetuptable(scan->result);
 	}
+	path_unpin(level);
 	span_end(&span);
 	SPI_cursor_close(portal);
 	MemoryContextDelete(batch);

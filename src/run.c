@@ -50,6 +50,13 @@
 /* The innermost run; life time: the outermost trigger's or API call's. */
 static Run *run_stack = NULL;
 
+/*
+ * INSERTs into events that have begun and whose trigger has not come yet, by
+ * the subtransaction in which they began; life time: theirs.
+ */
+static List *open_inserts = NIL;	/* of SubTransactionId, in
+									 * TopTransactionContext */
+
 /* Set by API functions around their UPDATE; life time: that call's. */
 static const char *api_reason = NULL;
 static bool api_active = false;
@@ -94,6 +101,9 @@ subxact_callback(SubXactEvent event, SubTransactionId subid,
 		run->deal_changes = drop_aborted(run->deal_changes,
 										 offsetof(DealChange, subid), subid);
 	}
+	while (open_inserts != NIL &&
+		   (SubTransactionId) llast_int(open_inserts) >= subid)
+		open_inserts = list_delete_last(open_inserts);
 	if (run_stack == NULL)
 		api_active = false;
 }
@@ -101,6 +111,7 @@ subxact_callback(SubXactEvent event, SubTransactionId subid,
 static void
 xact_callback(XactEvent event, void *arg)
 {
+	open_inserts = NIL;			/* its memory goes with the transaction */
 	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT)
 	{
 		while (run_stack != NULL)
@@ -137,6 +148,37 @@ void
 run_reset_api_reason(void)
 {
 	api_active = false;
+}
+
+/*
+ * run_begin_insert, run_end_insert: an INSERT into events begins, and its
+ * rows are about to be decided about.
+ */
+void
+run_begin_insert(void)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+
+	open_inserts = lappend_int(open_inserts,
+							   (int) GetCurrentSubTransactionId());
+	MemoryContextSwitchTo(old);
+}
+
+void
+run_end_insert(void)
+{
+	if (open_inserts != NIL)
+		open_inserts = list_delete_last(open_inserts);
+}
+
+/*
+ * run_sees_undecided: may the events table show us rows that will yet come
+ * as hits?
+ */
+bool
+run_sees_undecided(void)
+{
+	return open_inserts != NIL;
 }
 
 /*

@@ -205,6 +205,9 @@ extern Run *run_current(Model *model);
 extern Run *run_start(Model *model);
 extern void run_finish(Run *run);
 extern bool run_is_applying(void);
+extern void run_begin_insert(void);
+extern void run_end_insert(void);
+extern bool run_sees_undecided(void);
 
 extern void run_add_hit(Run *run, const Hit *hit);
 extern ContactChange *run_add_contact(Run *run, ContactChangeKind kind,

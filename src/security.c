@@ -11,14 +11,19 @@
  * may fire in it and need all that triggers can do.  Row security does not
  * apply to the owner in either (NOFORCE_RLS), as in ri_triggers.c.
  *
+ * Functions of the user's in an expression must not find what the caller has
+ * put into the search path: it is pinned while they run (path_pin).  Built-in
+ * functions do not care, and most expressions have no others.
+ *
  * An error leaves a span open on purpose: (sub)transaction abort restores
- * the role and the context.
+ * the role, the context and the path.
  *
  *-------------------------------------------------------------------------
  */
 #include "lifecycle.h"
 
 #include "miscadmin.h"
+#include "utils/guc.h"
 
 static void
 span_start(UserSpan *span, Oid owner, int flags)
@@ -50,4 +55,24 @@ void
 span_end(const UserSpan *span)
 {
 	SetUserIdAndSecContext(span->user, span->context);
+}
+
+/*
+ * path_pin, path_unpin: bracket what may call functions of the user's.
+ */
+int
+path_pin(void)
+{
+	int			level = NewGUCNestLevel();
+
+	(void) set_config_option("search_path", "pg_catalog, pg_temp",
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
+	return level;
+}
+
+void
+path_unpin(int level)
+{
+	AtEOXact_GUC(true, level);
 }
