@@ -32,21 +32,6 @@
 
 #define DEFAULT_CHANNEL "lifecycle"
 
-#define TEXT(string) \
-	((string) != NULL ? CStringGetTextDatum(string) : (Datum) 0)
-
-/* Rows for an application table, and which rule wants each of them. */
-typedef struct Write
-{
-	Run		   *run;
-	Bulk	   *rows;
-	SPIPlanPtr	plan;
-	Oid			owner;
-	const char **rules;			/* a row; may be NULL */
-	int			first;
-	int			count;
-} Write;
-
 static void
 write_some(void *arg)
 {
@@ -59,10 +44,10 @@ write_some(void *arg)
 }
 
 /*
- * Write rows whose first column is the contact (or company), see above.
+ * action_write_all: write rows whose first column is the contact (or company), see above.
  */
-static void
-write_all(Write *write, KeyType *key)
+void
+action_write_all(Write *write, KeyType *key)
 {
 	Run		   *run = write->run;
 	ErrorData  *error;
@@ -88,188 +73,6 @@ write_all(Write *write, KeyType *key)
 		}
 	}
 	run->applying = false;
-}
-
-/*
- * A string of a rule's args, in the current context; NULL if not given.
- */
-char *
-action_arg(const Rule *rule, const char *name)
-{
-	JsonbValue	value;
-
-	if (rule->args == NULL ||
-		getKeyJsonValueFromContainer(&rule->args->root, name, strlen(name),
-									 &value) == NULL ||
-		value.type != jbvString)
-		return NULL;
-	return pnstrdup(value.val.string.val, value.val.string.len);
-}
-
-static void
-add_expression(Model *model, Rule *rule, ActionArgs *args, char *name,
-			   const char *text)
-{
-	NamedExpression *named;
-
-	if (text == NULL)
-		return;
-	named = palloc(sizeof(NamedExpression));
-	named->name = name;
-	named->expression = network_compile(model, text, false,
-										rule->on == ON_EVENT,
-										rule->on >= ON_DEAL_CREATED);
-	args->expressions = lappend(args->expressions, named);
-}
-
-/*
- * copy to company: {"columns": [...]} or {"columns": {company's: contact's}}.
- */
-static void
-compile_columns(Rule *rule, ActionArgs *args)
-{
-	JsonbValue	value;
-	JsonbIterator *iterator;
-	JsonbIteratorToken token;
-	char	   *key = NULL;
-
-	if (getKeyJsonValueFromContainer(&rule->args->root, "columns", 7,
-									 &value) == NULL ||
-		value.type != jbvBinary)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("rule \"%s\" names no columns", rule->name)));
-	iterator = JsonbIteratorInit(value.val.binary.data);
-	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
-	{
-		if ((token == WJB_KEY || token == WJB_ELEM || token == WJB_VALUE) &&
-			value.type == jbvString)
-		{
-			char	   *name = pnstrdup(value.val.string.val,
-										value.val.string.len);
-
-			if (token == WJB_KEY)
-				key = name;
-			else
-			{
-				args->columns = lappend(args->columns,
-										token == WJB_ELEM ? name : key);
-				args->columns = lappend(args->columns, name);
-			}
-		}
-	}
-}
-
-/*
- * notify: {"payload": {key: expression}}.
- */
-static void
-compile_payload(Model *model, Rule *rule, ActionArgs *args)
-{
-	JsonbValue	value;
-	JsonbIterator *iterator;
-	JsonbIteratorToken token;
-	char	   *key = NULL;
-
-	args->type = action_arg(rule, "type");
-	args->channel = action_arg(rule, "channel");
-	if (rule->args == NULL ||
-		getKeyJsonValueFromContainer(&rule->args->root, "payload", 7,
-									 &value) == NULL ||
-		value.type != jbvBinary)
-		return;
-	iterator = JsonbIteratorInit(value.val.binary.data);
-	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
-	{
-		if (value.type != jbvString ||
-			(token != WJB_KEY && token != WJB_VALUE))
-			continue;
-		if (token == WJB_KEY)
-			key = pnstrdup(value.val.string.val, value.val.string.len);
-		else
-			add_expression(model, rule, args, key,
-						   pnstrdup(value.val.string.val,
-									value.val.string.len));
-	}
-}
-
-/*
- * action_compile: resolve the args of a rule, in the network's context.
- *
- * Raises 22023 for a stage, status, pipeline or column that is not there,
- * and what the predicate compiler raises.
- */
-ActionArgs *
-action_compile(Model *model, Rule *rule)
-{
-	MemoryContext old = MemoryContextSwitchTo(network_context(model));
-	ActionArgs *args = palloc0(sizeof(ActionArgs));
-	char	   *name;
-
-	switch (rule->action)
-	{
-		case ACTION_ADVANCE_STAGE:
-		case ACTION_SET_STAGE:
-			name = action_arg(rule, "stage");
-			args->stage = model_check_stage(model, &model->stages,
-											name != NULL ? name : "");
-			break;
-		case ACTION_SET_LEAD_STATUS:
-			name = action_arg(rule, "status");
-			args->status = model_check_stage(model, &model->statuses,
-											 name != NULL ? name : "");
-			break;
-		case ACTION_CREATE_DEAL:
-			args->deal_stage =
-				model_find_deal_stage(model, action_arg(rule, "pipeline"),
-									  action_arg(rule, "stage"));
-			if (args->deal_stage == NULL)
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("rule \"%s\" names a pipeline or deal stage that model \"%s\" does not have",
-								rule->name, model->name),
-						 errhint("Use lifecycle_alter_rule, or lifecycle_add_deal_stage.")));
-			add_expression(model, rule, args, "name",
-						   action_arg(rule, "name"));
-			add_expression(model, rule, args, "amount",
-						   action_arg(rule, "amount"));
-			add_expression(model, rule, args, "currency",
-						   action_arg(rule, "currency"));
-			break;
-		case ACTION_SET_FIELD:
-			{
-				Oid			relid = model->table[CONTACTS].relid;
-				AttrNumber	attno;
-				Oid			type;
-				int32		typmod;
-				Oid			collation;
-
-				name = action_arg(rule, "column");
-				attno = name != NULL ? get_attnum(relid, name) : 0;
-				if (attno <= 0)
-					ereport(ERROR,
-							(errcode(ERRCODE_UNDEFINED_COLUMN),
-							 errmsg("contacts have no column \"%s\", which rule \"%s\" is to set",
-									name != NULL ? name : "", rule->name)));
-				get_atttypetypmodcoll(relid, attno, &type, &typmod, &collation);
-				args->column = pstrdup(quote_identifier(name));
-				args->column_type =
-					format_type_extended(type, typmod,
-										 FORMAT_TYPE_TYPEMOD_GIVEN |
-										 FORMAT_TYPE_FORCE_QUALIFY);
-				add_expression(model, rule, args, "value",
-							   action_arg(rule, "value"));
-			}
-			break;
-		case ACTION_COPY_TO_COMPANY:
-			compile_columns(rule, args);
-			break;
-		case ACTION_NOTIFY:
-			compile_payload(model, rule, args);
-			break;
-	}
-	MemoryContextSwitchTo(old);
-	return args;
 }
 
 static char *
@@ -323,47 +126,6 @@ contact_stage(Run *run, Work *work, Role role)
 }
 
 /*
- * stage_is_forward: may automation move from the one stage to the other?  Forward only, and
- * not away from a stage off the path, where somebody put the contact.
- */
-bool
-stage_is_forward(const Stage *from, const Stage *to)
-{
-	if (from == NULL)
-		return true;
-	return from->on_path && to->on_path && to->position > from->position;
-}
-
-/*
- * A statement that sets stage and lead status of the rows with these keys.
- */
-static SPIPlanPtr
-move_plan(Model *model, TableKind kind, PlanId id, const KeyType *key)
-{
-	AppTable   *table = &model->table[kind];
-	Column	   *stage = &table->column[ROLE_STAGE];
-	Column	   *status = &table->column[ROLE_LEAD_STATUS];
-
-	if (model->plan[id] == NULL)
-	{
-		Oid			types[3];
-
-		types[0] = key->array;
-		types[1] = types[2] = TEXTARRAYOID;
-		model->plan[id] =
-			query_prepare(psprintf("UPDATE %s AS t SET %s = v.stage::%s,"
-								   " %s = v.status::%s"
-								   " FROM %s AS v (key, stage, status)"
-								   " WHERE t.%s OPERATOR(pg_catalog.=) v.key",
-								   table->name, stage->quoted,
-								   stage->type_name, status->quoted,
-								   status->type_name, bulk_source(3),
-								   table->column[ROLE_KEY].quoted), 3, types);
-	}
-	return model->plan[id];
-}
-
-/*
  * Move contacts to the stages and statuses that rules want.
  */
 static void
@@ -394,7 +156,7 @@ move_contacts(Run *run)
 			(work->stage_forced ?
 			 stage == NULL || strcmp(stage, work->stage->name) != 0 :
 			 stage_is_forward(stage != NULL ?
-						model_find_stage(&model->stages, stage) : NULL,
+						stage_find(&model->stages, stage) : NULL,
 						work->stage)))
 		{
 			stage = work->stage->name;
@@ -411,167 +173,18 @@ move_contacts(Run *run)
 		write.rules[write.rows->rows] = work->stage != NULL ?
 			work->stage_reason.rule : work->status_reason.rule;
 		values[0] = work->contact;
-		values[1] = TEXT(stage);
+		values[1] = TEXT_OR_NULL(stage);
 		nulls[1] = stage == NULL;
-		values[2] = TEXT(status);
+		values[2] = TEXT_OR_NULL(status);
 		nulls[2] = status == NULL;
 		bulk_add(write.rows, values, nulls);
 	}
 	if (write.rows->rows == 0)
 		return;
 	write.owner = model->table[CONTACTS].owner;
-	write.plan = move_plan(model, CONTACTS, PLAN_MOVE_CONTACTS,
+	write.plan = stage_move_plan(model, CONTACTS, PLAN_MOVE_CONTACTS,
 						   &model->contact_key);
-	write_all(&write, &model->contact_key);
-}
-
-/*
- * action_want_company: a company is to move forward to this stage.  The key
- * must live as long as the run.
- */
-void
-action_want_company(Run *run, Datum company, const Stage *stage,
-					Reason reason)
-{
-	CompanyMove *move;
-	ListCell   *cell;
-	MemoryContext old;
-
-	if (!stage->on_path || !OidIsValid(run->model->table[COMPANIES].relid))
-		return;
-	foreach(cell, run->company_moves)
-	{
-		move = lfirst(cell);
-		if (key_compare(&run->model->company_key, move->company, company) == 0)
-		{
-			if (stage->position > move->stage->position)
-			{
-				move->stage = stage;
-				move->reason = reason;
-			}
-			return;
-		}
-	}
-	old = MemoryContextSwitchTo(run->context);
-	move = palloc(sizeof(CompanyMove));
-	move->company = run_copy_key(run, &run->model->company_key, company);
-	move->stage = stage;
-	move->reason = reason;
-	run->company_moves = lappend(run->company_moves, move);
-	MemoryContextSwitchTo(old);
-}
-
-/*
- * action_find_company: the move that is wanted for a company, or NULL.
- */
-CompanyMove *
-action_find_company(Run *run, Datum company)
-{
-	ListCell   *cell;
-
-	foreach(cell, run->company_moves)
-	{
-		CompanyMove *move = lfirst(cell);
-
-		if (key_compare(&run->model->company_key, move->company, company) == 0)
-			return move;
-	}
-	return NULL;
-}
-
-/*
- * Read key, stage and status of these companies; with `lock` in key order
- * for update.  The result is in SPI_tuptable.
- */
-static uint64
-read_companies(Run *run, Datum *keys, int count, bool lock)
-{
-	Model	   *model = run->model;
-	AppTable   *table = &model->table[COMPANIES];
-	PlanId		id = lock ? PLAN_LOCK_COMPANIES : PLAN_READ_COMPANIES;
-	const char *key = table->column[ROLE_KEY].quoted;
-	Datum		array = key_array(&model->company_key, keys, count);
-	UserSpan	span;
-	uint64		rows;
-
-	span_write(&span, table->owner);
-	if (model->plan[id] == NULL)
-		model->plan[id] =
-			query_prepare(psprintf("SELECT t.%s, t.%s::pg_catalog.text,"
-								   " t.%s::pg_catalog.text FROM %s AS t"
-								   " WHERE t.%s OPERATOR(pg_catalog.=) ANY ($1)"
-								   " ORDER BY t.%s%s", key,
-								   table->column[ROLE_STAGE].quoted,
-								   table->column[ROLE_LEAD_STATUS].quoted,
-								   table->name, key, key,
-								   lock ? " FOR NO KEY UPDATE" : ""),
-						  1, &model->company_key.array);
-	rows = query_execute(model->plan[id], &array, NULL);
-	span_end(&span);
-	return rows;
-}
-
-/*
- * Move companies forward.  Most are where they should be, so they are looked
- * at without a lock first: if another transaction moves one backward at the
- * same time, ours came before it.
- */
-static void
-move_companies(Run *run)
-{
-	Model	   *model = run->model;
-	Oid			types[3] = {model->company_key.type, TEXTOID, TEXTOID};
-	Write		write = {.run = run};
-	int			count = 0;
-	Datum	   *keys;
-	ListCell   *cell;
-
-	if (run->company_moves == NIL)
-		return;
-	keys = palloc(list_length(run->company_moves) * sizeof(Datum));
-	foreach(cell, run->company_moves)
-		keys[count++] = ((CompanyMove *) lfirst(cell))->company;
-	write.rows = bulk_create(3, types);
-	write.rules = palloc(count * sizeof(char *));
-	for (int locked = 0; locked < 2 && count > 0; locked++)
-	{
-		uint64		rows = read_companies(run, keys, count, locked);
-
-		count = 0;
-		for (uint64 i = 0; i < rows; i++)
-		{
-			bool		isnull;
-			Datum		key = query_value(i, 1, &isnull);
-			char	   *stage = query_text(i, 2);
-			char	   *status = query_text(i, 3);
-			CompanyMove *move = action_find_company(run, key);
-			Datum		values[3];
-			bool		nulls[3] = {false};
-
-			if (move == NULL ||
-				!stage_is_forward(stage != NULL ?
-							model_find_stage(&model->stages, stage) : NULL,
-							move->stage))
-				continue;
-			keys[count++] = move->company;
-			if (!locked)
-				continue;
-			write.rules[write.rows->rows] = move->reason.rule;
-			values[0] = move->company;
-			values[1] = CStringGetTextDatum(move->stage->name);
-			values[2] = TEXT(status);
-			nulls[2] = status == NULL;
-			bulk_add(write.rows, values, nulls);
-		}
-	}
-	if (write.rows->rows > 0)
-	{
-		write.owner = model->table[COMPANIES].owner;
-		write.plan = move_plan(model, COMPANIES, PLAN_MOVE_COMPANIES,
-							   &model->company_key);
-		write_all(&write, &model->company_key);
-	}
-	run->company_moves = NIL;
+	action_write_all(&write, &model->contact_key);
 }
 
 /*
@@ -725,13 +338,13 @@ open_deals(Run *run)
 		values[2] = CStringGetTextDatum(args->deal_stage->pipeline);
 		values[3] = CStringGetTextDatum(args->deal_stage->name);
 		text = action_text(action, "name");
-		values[4] = TEXT(text);
+		values[4] = TEXT_OR_NULL(text);
 		nulls[4] = text == NULL;
 		text = action_text(action, "amount");
-		values[5] = TEXT(text);
+		values[5] = TEXT_OR_NULL(text);
 		nulls[5] = text == NULL;
 		text = action_text(action, "currency");
-		values[6] = TEXT(text);
+		values[6] = TEXT_OR_NULL(text);
 		nulls[6] = text == NULL;
 		bulk_add(write.rows, values, nulls);
 	}
@@ -739,7 +352,7 @@ open_deals(Run *run)
 		return;
 	write.owner = model->table[DEALS].owner;
 	write.plan = deal_plan(model, types);
-	write_all(&write, &model->contact_key);
+	action_write_all(&write, &model->contact_key);
 }
 
 /*
@@ -770,7 +383,7 @@ write_rule(Run *run, Rule *rule)
 		write.rules[write.rows->rows] = rule->name;
 		values[0] = action->work->contact;
 		text = copies ? NULL : action_text(action, "value");
-		values[1] = TEXT(text);
+		values[1] = TEXT_OR_NULL(text);
 		nulls[1] = text == NULL;
 		bulk_add(write.rows, values, nulls);
 		if (copies)
@@ -784,7 +397,7 @@ write_rule(Run *run, Rule *rule)
 
 		foreach(cell, companies)
 			keys[foreach_current_index(cell)] = ((Work *) lfirst(cell))->company;
-		(void) read_companies(run, keys, list_length(companies), true);
+		(void) company_read(run, keys, list_length(companies), true);
 		write.owner = model->table[COMPANIES].owner;
 		write.plan = copy_plan(model, rule);
 	}
@@ -808,7 +421,7 @@ write_rule(Run *run, Rule *rule)
 		write.owner = model->table[CONTACTS].owner;
 		write.plan = rule->plan;
 	}
-	write_all(&write, &model->contact_key);
+	action_write_all(&write, &model->contact_key);
 }
 
 static void
@@ -925,43 +538,15 @@ notify(Run *run)
 }
 
 /*
- * Companies follow the furthest of their contacts.
- */
-static void
-roll_up(Run *run, List *stage_changes)
-{
-	ListCell   *cell;
-
-	if (!run->model->company_furthest)
-		return;
-	foreach(cell, stage_changes)
-	{
-		StageChange *change = lfirst(cell);
-		const Stage *stage;
-		Reason		reason = {0};
-
-		if (change->object != CONTACTS || change->deleted ||
-			change->company_null || change->to_stage == NULL)
-			continue;
-		stage = model_find_stage(&run->model->stages, change->to_stage);
-		if (stage == NULL)
-			continue;
-		reason = change->stage_reason;
-		reason.cause = "sync";
-		action_want_company(run, change->company, stage, reason);
-	}
-}
-
-/*
  * action_apply: write what the rules of this round want, and let companies
  * follow the contacts that moved before it.
  */
 void
 action_apply(Run *run, List *stage_changes)
 {
-	roll_up(run, stage_changes);
+	company_roll_up(run, stage_changes);
 	move_contacts(run);
-	move_companies(run);
+	company_move_all(run);
 	write_rules(run);
 	open_deals(run);
 	notify(run);

@@ -175,7 +175,7 @@ move(FunctionCallInfo fcinfo, MoveKind how)
 	values[0] = key_argument(fcinfo, 1, key,
 							 kind == CONTACTS ? "contact" : "company", &key_text);
 	if (!PG_ARGISNULL(2))
-		to = model_check_stage(model, list,
+		to = stage_check(model, list,
 							   text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	else if (how == MOVE_FORWARD)
 		(void) text_argument(fcinfo, 2, "stage");
@@ -198,7 +198,7 @@ move(FunctionCallInfo fcinfo, MoveKind how)
 	now = query_text(0, 1);
 	if (how == MOVE_FORWARD)
 		moves = stage_is_forward(now != NULL ?
-								 model_find_stage(list, now) : NULL, to);
+								 stage_find(list, now) : NULL, to);
 	else
 		moves = (now == NULL) != (to == NULL) ||
 			(now != NULL && strcmp(now, to->name) != 0);

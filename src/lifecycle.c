@@ -6,15 +6,18 @@
  * The parts, from the top down (calls go downward only):
  *
  *	  ingest.c, object.c, deal.c	triggers on the four application tables
- *	  tick.c, api.c					what SQL calls
+ *	  tick.c, api.c, explain.c		what SQL calls
+ *	  refresh.c						segments of all contacts at once
  *	  run.c							one run of the engine: rounds of work
- *	  rule.c, action.c				what a round sets off, and its writes
- *	  evaluate.c					atoms and segments of one contact
- *	  network.c						who depends on what, compiled at first use
- *	  atom.c, state.c				values of atoms; the packed row
- *	  model.c						the registry's cache
- *	  predicate.c, vocabulary.c		text to expression
- *	  query.c, security.c			SPI and roles
+ *	  rule.c, args.c				which rules fire, and what they want
+ *	  action.c, company.c			what they want, written
+ *	  prepare.c, decide.c			whom a round is about; their new state
+ *	  evaluate.c, record.c			which segments they are in; all written down
+ *	  network.c, compile.c			who depends on what, compiled at first use
+ *	  atom.c, state.c, stripe.c		values of atoms; the packed row; its locks
+ *	  model.c, registry.c, stage.c	the registry's cache
+ *	  predicate.c, analysis.c, syntax.c, vocabulary.c	text to expression
+ *	  transition.c, query.c, problem.c, security.c	triggers, SPI, errors, roles
  *
  *-------------------------------------------------------------------------
  */

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "executor/spi.h"
+#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -38,6 +39,10 @@ extern uint64 query_once(const char *sql, int nargs, const Oid *types,
 						 Datum *values, const char *nulls);
 extern char *query_text(int row, int column);
 extern Datum query_value(int row, int column, bool *isnull);
+
+/* A text value for a column that may be null. */
+#define TEXT_OR_NULL(string) \
+	((string) != NULL ? CStringGetTextDatum(string) : (Datum) 0)
 
 /* query.c: rows gathered column by column, to be written by one statement */
 typedef struct Bulk

@@ -212,10 +212,6 @@ extern void model_use(Model *model);
 extern void model_release(Model *model);
 extern void model_check_owner(Model *model);
 
-extern const Stage *model_find_stage(const StageList *list, const char *name);
-extern const Stage *model_check_stage(const Model *model,
-									  const StageList *list,
-									  const char *name);
 extern const DealStage *model_find_deal_stage(const Model *model,
 											  const char *pipeline,
 											  const char *name);

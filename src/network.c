@@ -182,6 +182,18 @@ network_free(Network *network)
 }
 
 /*
+ * network_keep_atom: an atom of a rule's text, to be freed with the network.
+ */
+void
+network_keep_atom(Model *model, Atom *atom)
+{
+	MemoryContext old = MemoryContextSwitchTo(model->network->context);
+
+	model->network->own_atoms = lappend(model->network->own_atoms, atom);
+	MemoryContextSwitchTo(old);
+}
+
+/*
  * network_context: where parts of the compiled model live.
  */
 MemoryContext
@@ -238,92 +250,6 @@ int_array(int row, int column, int *count)
 }
 
 /*
- * network_method: how an atom's value is had.
- */
-AtomMethod
-network_method(const AtomSpec *spec)
-{
-	if (spec == NULL)
-		return METHOD_BROKEN;
-	if (spec->kind == ATOM_IN_SEGMENT)
-		return METHOD_SEGMENT;
-	if (spec->kind == ATOM_DID)
-		return spec->within == NULL ? METHOD_COUNT : METHOD_WINDOW;
-	return METHOD_SCAN;
-}
-
-static bool
-is_user_function(Oid function, void *context)
-{
-	return function >= FirstNormalObjectId;
-}
-
-/*
- * Does an expression call functions that are not PostgreSQL's own?
- */
-static bool
-has_user_function(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (check_functions_in_node(node, is_user_function, NULL))
-		return true;
-	return expression_tree_walker(node, has_user_function, context);
-}
-
-/*
- * Make an atom of a specification; in the network's context.
- */
-static Atom *
-make_atom(Model *model, int id, AtomSpec *spec)
-{
-	Atom	   *atom = palloc0(sizeof(Atom));
-
-	atom->id = id;
-	atom->spec = spec;
-	atom->method = network_method(spec);
-	if (spec != NULL && spec->filter != NULL)
-		atom->filter = ExecInitExpr(spec->filter, NULL);
-	if (spec != NULL)
-		atom->user_functions = has_user_function((Node *) spec->filter, NULL) ||
-			has_user_function((Node *) spec->value, NULL);
-	if (atom->method == METHOD_SEGMENT)
-		atom->segment_id = network_segment_id(model, spec->segment);
-	return atom;
-}
-
-/* Argument of the subtransaction that compiles an atom. */
-typedef struct CompileArg
-{
-	Model	   *model;
-	const char *definition;
-	AtomSpec   *spec;
-} CompileArg;
-
-static void
-compile_atom(void *arg)
-{
-	CompileArg *task = arg;
-
-	task->spec = predicate_compile_atom(&task->model->scope,
-										task->definition);
-}
-
-/*
- * Compile an atom.  If a column that it names is gone, the event that made
- * us look must stay all the same: NULL, and the segments that use it will
- * fail where that is recorded.
- */
-static AtomSpec *
-try_compile_atom(Model *model, const char *definition)
-{
-	CompileArg	task = {model, definition, NULL};
-	ErrorData  *error;
-
-	return run_try(compile_atom, &task, &error) ? task.spec : NULL;
-}
-
-/*
  * Enter the atoms of the current result: id, definition, segments.  Results
  * are copied first, since compiling an atom may run statements of its own.
  */
@@ -356,8 +282,7 @@ enter_atoms(Model *model, uint64 rows)
 		{
 			Atom	   *atom;
 
-			atom = make_atom(model, ids[i],
-							 try_compile_atom(model, definitions[i]));
+			atom = compile_stored_atom(model, ids[i], definitions[i]);
 			atom->nsegments = nsegments[i];
 			atom->segments = segments[i];
 			entry = hash_search(network->atoms, &ids[i], HASH_ENTER, NULL);
@@ -529,90 +454,6 @@ network_segment(Model *model, int id)
 		entry = hash_search(model->network->segments, &id, HASH_FIND, NULL);
 	}
 	return entry != NULL ? entry->segment : NULL;
-}
-
-/*
- * Make a compiled text executable.  Its atoms are those given, or if NULL
- * made new and kept with the network.
- */
-static Expression *
-make_expression(Model *model, Predicate *predicate, Atom **atoms)
-{
-	Expression *expression = palloc0(sizeof(Expression));
-	int			natoms = list_length(predicate->atoms);
-
-	expression->predicate = predicate;
-	expression->atoms = atoms;
-	if (atoms == NULL)
-	{
-		ListCell   *cell;
-
-		expression->atoms = palloc0(sizeof(Atom *) * (natoms + 1));
-		foreach(cell, predicate->atoms)
-		{
-			Atom	   *atom = make_atom(model, 0, lfirst(cell));
-
-			model->network->own_atoms = lappend(model->network->own_atoms,
-												atom);
-			expression->atoms[foreach_current_index(cell)] = atom;
-		}
-	}
-	expression->user_functions = has_user_function((Node *) predicate->expr,
-												   NULL);
-	expression->params = evaluate_make_params(natoms);
-	expression->state = ExecInitExprWithParams(predicate->expr,
-											   expression->params);
-	return expression;
-}
-
-/*
- * network_compile: an expression that is not a segment's.  Raises what the
- * predicate compiler raises.
- */
-Expression *
-network_compile(Model *model, const char *text, bool predicate,
-				bool event_row, bool deal_row)
-{
-	PredicateScope scope = model->scope;
-	MemoryContext old = MemoryContextSwitchTo(model->network->context);
-	Expression *expression;
-
-	scope.event_row = event_row;
-	scope.deal_row = deal_row;
-	expression = make_expression(model,
-								 predicate_compile(&scope, text, predicate),
-								 NULL);
-	MemoryContextSwitchTo(old);
-	return expression;
-}
-
-/*
- * network_compile_segment: compile a segment at its first use.  Raises what
- * the compiler raises; the segment then counts as compiled, without an
- * expression, so that nobody tries again before the next invalidation.
- */
-void
-network_compile_segment(Model *model, Segment *segment)
-{
-	MemoryContext old = MemoryContextSwitchTo(model->network->context);
-	Predicate  *predicate;
-	Atom	  **atoms;
-
-	segment->compiled = true;
-	predicate = predicate_compile(&model->scope, segment->text, true);
-	if (list_length(predicate->atoms) != segment->natoms)
-		elog(ERROR, "segment \"%s\" has %d atoms, but %d are recorded",
-			 segment->name, list_length(predicate->atoms), segment->natoms);
-	atoms = palloc0(sizeof(Atom *) * (segment->natoms + 1));
-	for (int i = 0; i < segment->natoms; i++)
-	{
-		atoms[i] = network_atom(model, segment->atom_ids[i]);
-		if (atoms[i] == NULL)
-			elog(ERROR, "atom %d of segment \"%s\" is not recorded",
-				 segment->atom_ids[i], segment->name);
-	}
-	segment->expression = make_expression(model, predicate, atoms);
-	MemoryContextSwitchTo(old);
 }
 
 /*

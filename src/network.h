@@ -124,6 +124,7 @@ extern Atom *network_atom(Model *model, int id);
 extern Segment *network_segment(Model *model, int id);
 extern void network_load_segments(Model *model, const int *ids, int count);
 extern void network_compile_segment(Model *model, Segment *segment);
+extern void network_keep_atom(Model *model, Atom *atom);
 extern Expression *network_compile(Model *model, const char *text,
 								   bool predicate, bool event_row,
 								   bool deal_row);
@@ -134,6 +135,7 @@ extern Bitmapset *network_columns(Model *model, TableKind kind);
 extern List *network_all_segments(Model *model);
 extern int	network_segment_id(Model *model, const char *name);
 extern List *network_rules(Model *model, RuleEvent on, const char *of);
+extern Atom *compile_stored_atom(Model *model, int id, const char *definition);
 extern AtomMethod network_method(const AtomSpec *spec);
 extern int	network_max_atom(Model *model);
 extern MemoryContext network_context(Model *model);

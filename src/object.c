@@ -88,7 +88,7 @@ check_manual_move(Model *model, const char *from, const Stage *to)
 			return;
 		case MANUAL_FORWARD:
 			stage = from != NULL ?
-				model_find_stage(&model->stages, from) : NULL;
+				stage_find(&model->stages, from) : NULL;
 			if (to == NULL || !stage_is_forward(stage, to))
 				ereport(ERROR,
 						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -125,7 +125,7 @@ check_column(TriggerData *trigdata, Model *model, HeapTuple row,
 	if (new != NULL && old != NULL && strcmp(new, old) == 0)
 		return row;
 	if (new != NULL)
-		stage = model_check_stage(model, list, new);
+		stage = stage_check(model, list, new);
 	if (update && list == &model->stages && !run_is_applying() &&
 		(new != NULL || old != NULL) &&
 		!(stage != NULL && old != NULL && strcmp(stage->name, old) == 0))
@@ -270,7 +270,7 @@ set_reasons(Run *run, StageChange *change)
 	}
 	else
 	{
-		CompanyMove *move = action_find_company(run, change->key);
+		CompanyMove *move = company_find_move(run, change->key);
 
 		if (move != NULL)
 			change->stage_reason = move->reason;

@@ -18,9 +18,6 @@
 
 #include "run.h"
 
-#define TEXT(string) \
-	((string) != NULL ? CStringGetTextDatum(string) : (Datum) 0)
-
 /*
  * Prepare a statement that takes one array a column, of these types; %1$s in
  * it is the model's schema, %2$s the arrays as rows.
@@ -294,9 +291,9 @@ add_history(Run *run, Bulk *rows, const StageChange *change, bool stage)
 	values[1] = values[2] = change->key;
 	nulls[1] = !is_contact;
 	nulls[2] = is_contact;
-	values[3] = TEXT(from);
+	values[3] = TEXT_OR_NULL(from);
 	nulls[3] = from == NULL;
-	values[4] = TEXT(to);
+	values[4] = TEXT_OR_NULL(to);
 	nulls[4] = to == NULL;
 	values[5] = TimestampTzGetDatum(run->clock);
 	nulls[6] = nulls[7] = nulls[8] = true;
@@ -311,9 +308,9 @@ add_history(Run *run, Bulk *rows, const StageChange *change, bool stage)
 															reason.event->key));
 	}
 	values[9] = CStringGetTextDatum(reason.cause);
-	values[10] = TEXT(reason.rule);
+	values[10] = TEXT_OR_NULL(reason.rule);
 	nulls[10] = reason.rule == NULL;
-	values[11] = TEXT(reason.text);
+	values[11] = TEXT_OR_NULL(reason.text);
 	nulls[11] = reason.text == NULL;
 	values[12] = CStringGetTextDatum(run->role);
 	bulk_add(rows, values, nulls);
@@ -460,13 +457,13 @@ record_deal_changes(Run *run, List *changes)
 		nulls[1] = change->contact_null;
 		values[2] = change->company;
 		nulls[2] = change->company_null;
-		values[3] = TEXT(change->pipeline);
+		values[3] = TEXT_OR_NULL(change->pipeline);
 		nulls[3] = change->pipeline == NULL;
-		values[4] = TEXT(change->from_stage);
+		values[4] = TEXT_OR_NULL(change->from_stage);
 		nulls[4] = change->from_stage == NULL;
-		values[5] = TEXT(change->to_stage);
+		values[5] = TEXT_OR_NULL(change->to_stage);
 		nulls[5] = change->to_stage == NULL;
-		values[6] = TEXT(change->amount);
+		values[6] = TEXT_OR_NULL(change->amount);
 		nulls[6] = change->amount == NULL;
 		values[7] = TimestampTzGetDatum(run->clock);
 		nulls[8] = nulls[9] = nulls[10] = true;
@@ -481,9 +478,9 @@ record_deal_changes(Run *run, List *changes)
 																reason.event->key));
 		}
 		values[11] = CStringGetTextDatum(reason.cause);
-		values[12] = TEXT(reason.rule);
+		values[12] = TEXT_OR_NULL(reason.rule);
 		nulls[12] = reason.rule == NULL;
-		values[13] = TEXT(reason.text);
+		values[13] = TEXT_OR_NULL(reason.text);
 		nulls[13] = reason.text == NULL;
 		values[14] = CStringGetTextDatum(run->role);
 		bulk_add(rows, values, nulls);

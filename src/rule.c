@@ -23,6 +23,7 @@
 #include "utils/lsyscache.h"
 
 #include "evaluate.h"
+#include "prepare.h"
 #include "rule.h"
 
 typedef struct Firing
@@ -121,7 +122,7 @@ rule_gather(Run *run, List *stage_changes, List *deal_changes)
 			}
 		}
 	}
-	decide_add_contacts(run, contacts, count);
+	prepare_add_contacts(run, contacts, count);
 }
 
 static void
@@ -384,7 +385,7 @@ want(Run *run, Firing *firing, ActionArgs *args, char **texts)
 				work->stage_reason = reason;
 			}
 			if (firing->deal != NULL && !firing->deal->company_null)
-				action_want_company(run, firing->deal->company, args->stage,
+				company_want(run, firing->deal->company, args->stage,
 									reason);
 			return;
 		case ACTION_SET_LEAD_STATUS:

@@ -9,6 +9,7 @@
 #define LIFECYCLE_RULE_H
 
 #include "run.h"
+#include "stage.h"
 
 /* The expressions of an action's args that are evaluated when it fires. */
 typedef struct NamedExpression
@@ -42,12 +43,31 @@ typedef struct Action
 	char	  **texts;			/* values of args->expressions, as text */
 } Action;
 
+/* Rows for an application table, and which rule wants each of them. */
+typedef struct Write
+{
+	Run		   *run;
+	Bulk	   *rows;
+	SPIPlanPtr	plan;
+	Oid			owner;
+	const char **rules;			/* a row; may be NULL */
+	int			first;
+	int			count;
+} Write;
+
+/* args.c */
 extern ActionArgs *action_compile(Model *model, Rule *rule);
-extern char *action_arg(const Rule *rule, const char *name);
+
+/* action.c */
+extern void action_write_all(Write *write, KeyType *key);
 extern char *contact_stage(Run *run, Work *work, Role role);
-extern bool stage_is_forward(const Stage *from, const Stage *to);
-extern CompanyMove *action_find_company(Run *run, Datum company);
-extern void action_want_company(Run *run, Datum company, const Stage *stage,
-								Reason reason);
+
+/* company.c */
+extern void company_want(Run *run, Datum company, const Stage *stage,
+						 Reason reason);
+extern CompanyMove *company_find_move(Run *run, Datum company);
+extern uint64 company_read(Run *run, Datum *keys, int count, bool lock);
+extern void company_move_all(Run *run);
+extern void company_roll_up(Run *run, List *stage_changes);
 
 #endif							/* LIFECYCLE_RULE_H */

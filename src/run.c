@@ -45,6 +45,7 @@
 #include "utils/memutils.h"
 
 #include "evaluate.h"
+#include "prepare.h"
 #include "run.h"
 
 /* The innermost run; life time: the outermost trigger's or API call's. */
@@ -313,7 +314,7 @@ do_round(Run *run)
 	run->works_allocated = 16;
 	run->works = palloc(run->works_allocated * sizeof(Work *));
 
-	decide_gather(run, hits, contact_changes);
+	prepare_gather(run, hits, contact_changes);
 	rule_gather(run, stage_changes, deal_changes);
 	decide_round(run);
 	if (run->nworks > 0 || stage_changes != NIL || deal_changes != NIL)

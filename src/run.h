@@ -221,8 +221,6 @@ extern void run_work(Run *run);
 extern TimestampTz run_clock(Model *model);
 
 /* decide.c: what the changes mean for each contact */
-extern void decide_gather(Run *run, List *hits, List *changes);
-extern void decide_add_contacts(Run *run, Datum *contacts, int count);
 extern void decide_round(Run *run);
 extern bool decide_is_member(Run *run, Datum contact, const char *text,
 							 int segment);

@@ -1,0 +1,191 @@
+/*-------------------------------------------------------------------------
+ *
+ * compile.c
+ *	  Compiled texts made executable: atoms and expressions of the network.
+ *
+ * Done at first use.  The results live in the network's memory context and
+ * go with it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "lifecycle.h"
+
+#include "access/transam.h"
+#include "executor/executor.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/memutils.h"
+
+#include "evaluate.h"
+
+/*
+ * network_method: how an atom's value is had.
+ */
+AtomMethod
+network_method(const AtomSpec *spec)
+{
+	if (spec == NULL)
+		return METHOD_BROKEN;
+	if (spec->kind == ATOM_IN_SEGMENT)
+		return METHOD_SEGMENT;
+	if (spec->kind == ATOM_DID)
+		return spec->within == NULL ? METHOD_COUNT : METHOD_WINDOW;
+	return METHOD_SCAN;
+}
+
+static bool
+is_user_function(Oid function, void *context)
+{
+	return function >= FirstNormalObjectId;
+}
+
+/*
+ * Does an expression call functions that are not PostgreSQL's own?
+ */
+static bool
+has_user_function(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (check_functions_in_node(node, is_user_function, NULL))
+		return true;
+	return expression_tree_walker(node, has_user_function, context);
+}
+
+/*
+ * Make an atom of a specification; in the network's context.
+ */
+static Atom *
+make_atom(Model *model, int id, AtomSpec *spec)
+{
+	Atom	   *atom = palloc0(sizeof(Atom));
+
+	atom->id = id;
+	atom->spec = spec;
+	atom->method = network_method(spec);
+	if (spec != NULL && spec->filter != NULL)
+		atom->filter = ExecInitExpr(spec->filter, NULL);
+	if (spec != NULL)
+		atom->user_functions = has_user_function((Node *) spec->filter, NULL) ||
+			has_user_function((Node *) spec->value, NULL);
+	if (atom->method == METHOD_SEGMENT)
+		atom->segment_id = network_segment_id(model, spec->segment);
+	return atom;
+}
+
+/* Argument of the subtransaction that compiles an atom. */
+typedef struct CompileArg
+{
+	Model	   *model;
+	const char *definition;
+	AtomSpec   *spec;
+} CompileArg;
+
+static void
+compile_atom(void *arg)
+{
+	CompileArg *task = arg;
+
+	task->spec = predicate_compile_atom(&task->model->scope,
+										task->definition);
+}
+
+/*
+ * compile_stored_atom: an atom of the model's table atom, in the current
+ * context.
+ *
+ * If a column that it names is gone, the event that made us look must stay
+ * all the same: the atom is broken, and the segments that use it will fail
+ * where that is recorded.
+ */
+Atom *
+compile_stored_atom(Model *model, int id, const char *definition)
+{
+	CompileArg	task = {model, definition, NULL};
+	ErrorData  *error;
+
+	return make_atom(model, id, run_try(compile_atom, &task, &error) ?
+					 task.spec : NULL);
+}
+
+/*
+ * Make a compiled text executable.  Its atoms are those given, or if NULL
+ * made new and kept with the network.
+ */
+static Expression *
+make_expression(Model *model, Predicate *predicate, Atom **atoms)
+{
+	Expression *expression = palloc0(sizeof(Expression));
+	int			natoms = list_length(predicate->atoms);
+
+	expression->predicate = predicate;
+	expression->atoms = atoms;
+	if (atoms == NULL)
+	{
+		ListCell   *cell;
+
+		expression->atoms = palloc0(sizeof(Atom *) * (natoms + 1));
+		foreach(cell, predicate->atoms)
+		{
+			Atom	   *atom = make_atom(model, 0, lfirst(cell));
+
+			network_keep_atom(model, atom);
+			expression->atoms[foreach_current_index(cell)] = atom;
+		}
+	}
+	expression->user_functions = has_user_function((Node *) predicate->expr,
+												   NULL);
+	expression->params = evaluate_make_params(natoms);
+	expression->state = ExecInitExprWithParams(predicate->expr,
+											   expression->params);
+	return expression;
+}
+
+/*
+ * network_compile: an expression that is not a segment's.  Raises what the
+ * predicate compiler raises.
+ */
+Expression *
+network_compile(Model *model, const char *text, bool predicate,
+				bool event_row, bool deal_row)
+{
+	PredicateScope scope = model->scope;
+	MemoryContext old = MemoryContextSwitchTo(network_context(model));
+	Expression *expression;
+
+	scope.event_row = event_row;
+	scope.deal_row = deal_row;
+	expression = make_expression(model,
+								 predicate_compile(&scope, text, predicate),
+								 NULL);
+	MemoryContextSwitchTo(old);
+	return expression;
+}
+
+/*
+ * network_compile_segment: compile a segment at its first use.  Raises what
+ * the compiler raises; the segment then counts as compiled, without an
+ * expression, so that nobody tries again before the next invalidation.
+ */
+void
+network_compile_segment(Model *model, Segment *segment)
+{
+	MemoryContext old = MemoryContextSwitchTo(network_context(model));
+	Predicate  *predicate;
+	Atom	  **atoms;
+
+	segment->compiled = true;
+	predicate = predicate_compile(&model->scope, segment->text, true);
+	if (list_length(predicate->atoms) != segment->natoms)
+		elog(ERROR, "segment \"%s\" has %d atoms, but %d are recorded",
+			 segment->name, list_length(predicate->atoms), segment->natoms);
+	atoms = palloc0(sizeof(Atom *) * (segment->natoms + 1));
+	for (int i = 0; i < segment->natoms; i++)
+	{
+		atoms[i] = network_atom(model, segment->atom_ids[i]);
+		if (atoms[i] == NULL)
+			elog(ERROR, "atom %d of segment \"%s\" is not recorded",
+				 segment->atom_ids[i], segment->name);
+	}
+	segment->expression = make_expression(model, predicate, atoms);
+	MemoryContextSwitchTo(old);
+}

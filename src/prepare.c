@@ -1,0 +1,437 @@
+/*-------------------------------------------------------------------------
+ *
+ * prepare.c
+ *	  Which contacts a round is about, and the right to decide about them.
+ *
+ * Changes are grouped by contact, in key order; contacts for whom nothing can
+ * change (settled) are left out; the others' rows are locked and read with
+ * their companies'.
+ *
+ * The shortcut.  An event whose atoms are all settled (a count that reached
+ * its limit, a window that is true and not due) changes nothing, and its
+ * contact is neither locked nor written.  stripe.c says why that is right.
+ * The state is read on a snapshot taken after the stripe's lock.
+ *
+ * Contacts that do not exist.  The event is kept, and counts when the contact
+ * arrives.  Since the event's transaction and the contact's may overlap, the
+ * event leaves an orphan row in contact_state: the contact's own transaction
+ * collides with it, or it with the contact's, on the primary key, and
+ * whoever is second waits and then sees the other.  An event that finds an
+ * orphan row is content, under the stripe's share lock; the contact takes
+ * the stripe exclusively when it finds one.
+ *
+ * Locks: rows of contacts FOR NO KEY UPDATE in key order, so that two
+ * statements with the same contacts in opposite order do not deadlock.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "lifecycle.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "prepare.h"
+
+static int
+compare_works(const void *a, const void *b, void *arg)
+{
+	const Work *first = *(Work *const *) a;
+	const Work *second = *(Work *const *) b;
+	KeyType    *key = arg;
+
+	if (key->type == INT8OID)
+	{
+		int64		left = DatumGetInt64(first->contact);
+		int64		right = DatumGetInt64(second->contact);
+
+		return (left > right) - (left < right);
+	}
+	return key_compare(key, first->contact, second->contact);
+}
+
+Work *
+prepare_append_work(Run *run, Datum contact)
+{
+	Work	   *work = palloc0(sizeof(Work));
+
+	if (run->nworks == run->works_allocated)
+	{
+		run->works_allocated *= 2;
+		run->works = repalloc_huge(run->works,
+								   mul_size(run->works_allocated,
+											sizeof(Work *)));
+	}
+	work->contact = contact;
+	run->works[run->nworks++] = work;
+	return work;
+}
+
+static void
+merge_into(Work *target, const Work *source)
+{
+	target->hits = list_concat(target->hits, source->hits);
+	target->columns = bms_add_members(target->columns, source->columns);
+	target->company_columns = bms_add_members(target->company_columns,
+											  source->company_columns);
+	target->touched |= source->touched;
+	if (source->change != NULL &&
+		(target->change == NULL || source->change->kind == CONTACT_REBUILT ||
+		 target->change->kind == CONTACT_UPDATED))
+		target->change = source->change;
+}
+
+static void
+sort_works(Run *run)
+{
+	int			kept = 0;
+
+	qsort_arg(run->works, run->nworks, sizeof(Work *), compare_works,
+			  &run->model->contact_key);
+	for (int i = 0; i < run->nworks; i++)
+	{
+		if (kept > 0 &&
+			compare_works(&run->works[kept - 1], &run->works[i],
+						  &run->model->contact_key) == 0)
+			merge_into(run->works[kept - 1], run->works[i]);
+		else
+			run->works[kept++] = run->works[i];
+	}
+	run->nworks = kept;
+}
+
+/*
+ * prepare_gather: group hits and changes by contact.
+ */
+void
+prepare_gather(Run *run, List *hits, List *changes)
+{
+	ListCell   *cell;
+
+	foreach(cell, hits)
+	{
+		Hit		   *hit = lfirst(cell);
+		Work	   *work = prepare_append_work(run, hit->contact);
+
+		work->hits = list_make1(hit);
+		work->touched = hit->atom != NULL;
+	}
+	foreach(cell, changes)
+	{
+		ContactChange *change = lfirst(cell);
+		Work	   *work = prepare_append_work(run, change->contact);
+
+		work->change = change;
+		work->columns = change->columns;
+		work->company_columns = change->company_columns;
+		work->touched = true;
+	}
+	sort_works(run);
+}
+
+/*
+ * prepare_add_contacts: contacts that rules need to look at.
+ */
+void
+prepare_add_contacts(Run *run, Datum *contacts, int count)
+{
+	for (int i = 0; i < count; i++)
+		(void) prepare_append_work(run, contacts[i]);
+	if (count > 0)
+		sort_works(run);
+}
+
+/*
+ * Does this hit leave the atom as it is?
+ */
+static bool
+hit_is_settled(const Hit *hit, StateRow *state, TimestampTz clock)
+{
+	AtomState  *entry;
+
+	if (hit->atom == NULL)
+		return true;
+	if (hit->dirty || (hit->atom->method != METHOD_COUNT &&
+					   hit->atom->method != METHOD_WINDOW))
+		return false;
+	entry = state_atom(state, hit->atom->id);
+	if (entry == NULL || entry->unknown)
+		return false;
+	if (hit->atom->method == METHOD_COUNT)
+		return entry->count >= hit->atom->spec->times;
+	return entry->count > 0 && entry->due > clock;
+}
+
+static bool
+work_is_settled(Run *run, Work *work, StateRow *state)
+{
+	TimestampTz clock;
+	ListCell   *cell;
+
+	if (state == NULL)
+		return false;
+	if (state->orphan)
+		return true;
+	clock = Max(run->clock, state->clock);
+	if (state->due <= clock)
+		return false;
+	foreach(cell, work->hits)
+		if (!hit_is_settled(lfirst(cell), state, clock))
+			return false;
+	return true;
+}
+
+static bool
+has_rule_hit(const Work *work)
+{
+	ListCell   *cell;
+
+	foreach(cell, work->hits)
+		if (((Hit *) lfirst(cell))->atom == NULL)
+			return true;
+	return false;
+}
+
+static bool
+has_dirty_hit(const Work *work)
+{
+	ListCell   *cell;
+
+	foreach(cell, work->hits)
+		if (((Hit *) lfirst(cell))->dirty)
+			return true;
+	return false;
+}
+
+static bool
+may_be_settled(Run *run)
+{
+	bool		touched = false;
+
+	for (int i = 0; i < run->nworks; i++)
+	{
+		Work	   *work = run->works[i];
+
+		if (work->change != NULL || has_dirty_hit(work))
+			return false;
+		touched |= work->touched;
+	}
+	return touched;
+}
+
+/*
+ * Atoms that are computed anew may become unsettled: wait for the shortcuts
+ * in flight, before any contact is locked.
+ */
+void
+prepare_exclude_shortcuts(Run *run)
+{
+	Work	  **works = palloc(run->nworks * sizeof(Work *));
+	int			count = 0;
+
+	if (run->no_lock)
+		return;
+	for (int i = 0; i < run->nworks; i++)
+	{
+		Work	   *work = run->works[i];
+
+		if (has_dirty_hit(work) ||
+			(work->change != NULL && work->change->kind == CONTACT_REBUILT))
+			works[count++] = work;
+	}
+	stripe_exclude(run->model, works, count);
+}
+
+/*
+ * The shortcut: leave out contacts for whom nothing can change.
+ */
+void
+prepare_drop_settled(Run *run)
+{
+	StateReader *reader;
+	int			kept = 0;
+	MemoryContext scratch;
+	MemoryContext old;
+
+	if (!may_be_settled(run) ||
+		!stripe_share(run->model, run->works, run->nworks))
+		return;
+
+	scratch = AllocSetContextCreate(CurrentMemoryContext, "lifecycle states",
+									ALLOCSET_SMALL_SIZES);
+	reader = state_begin_read(run->model);
+	for (int i = 0; i < run->nworks; i++)
+	{
+		Work	   *work = run->works[i];
+
+		CHECK_FOR_INTERRUPTS();
+		if (work->touched)
+		{
+			old = MemoryContextSwitchTo(scratch);
+			if (work_is_settled(run, work, state_read(reader, work->contact)))
+				work->touched = false;
+			MemoryContextSwitchTo(old);
+			MemoryContextReset(scratch);
+		}
+		if (work->touched || has_rule_hit(work))
+			run->works[kept++] = work;
+	}
+	state_end_read(reader);
+	MemoryContextDelete(scratch);
+	run->nworks = kept;
+}
+
+/*
+ * The statement that locks contacts and reads them with their companies.
+ */
+static SPIPlanPtr
+lock_plan(Run *run)
+{
+	Model	   *model = run->model;
+	PlanId		id = run->no_lock ? PLAN_READ_CONTACTS :
+		run->skip_locked ? PLAN_SKIP_CONTACTS : PLAN_LOCK_CONTACTS;
+	AppTable   *contacts = &model->table[CONTACTS];
+	AppTable   *companies = &model->table[COMPANIES];
+	const char *key = contacts->column[ROLE_KEY].quoted;
+	StringInfoData sql;
+
+	if (model->plan[id] != NULL)
+		return model->plan[id];
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT c.%s, c", key);
+	if (OidIsValid(companies->relid) &&
+		contacts->column[ROLE_COMPANY].attno != 0)
+		appendStringInfo(&sql, ", co, co.%s FROM %s AS c LEFT JOIN %s AS co"
+						 " ON co.%s OPERATOR(pg_catalog.=) c.%s",
+						 companies->column[ROLE_KEY].quoted,
+						 contacts->name, companies->name,
+						 companies->column[ROLE_KEY].quoted,
+						 contacts->column[ROLE_COMPANY].quoted);
+	else
+		appendStringInfo(&sql, ", NULL::pg_catalog.record, NULL::%s FROM %s AS c",
+						 model->company_key.name, contacts->name);
+	appendStringInfo(&sql, " WHERE c.%s OPERATOR(pg_catalog.=) ANY ($1)"
+					 " ORDER BY c.%s", key, key);
+	if (!run->no_lock)
+		appendStringInfo(&sql, " FOR NO KEY UPDATE OF c%s",
+						 run->skip_locked ? " SKIP LOCKED" : "");
+	model->plan[id] = query_prepare(sql.data, 1, &model->contact_key.array);
+	return model->plan[id];
+}
+
+/*
+ * Lock some of the contacts and read their rows.
+ */
+void
+prepare_lock_some(Run *run, Datum *contacts, int count)
+{
+	Model	   *model = run->model;
+	Datum		keys = key_array(&model->contact_key, contacts, count);
+	UserSpan	span;
+	uint64		rows;
+
+	span_write(&span, model->table[CONTACTS].owner);
+	rows = query_execute(lock_plan(run), &keys, NULL);
+	span_end(&span);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		bool		isnull;
+		Work	   *work = run_find_work(run, query_value(i, 1, &isnull));
+		Datum		value;
+
+		if (work == NULL)
+			continue;
+		work->found = true;
+		work->row = run_copy_row(query_value(i, 2, &isnull));
+		value = query_value(i, 3, &isnull);
+		work->company_row = isnull ? NULL : run_copy_row(value);
+		value = query_value(i, 4, &work->company_null);
+		if (!work->company_null)
+			work->company = key_copy(&model->company_key, value);
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * Events of contacts that do not exist leave an orphan row, unless the
+ * contact has arrived meanwhile.
+ */
+static void
+keep_orphans(Run *run, Datum *contacts, int count)
+{
+	Model	   *model = run->model;
+	Datum		values[2];
+	UserSpan	span;
+	StateRow   *orphan = state_new(0);
+	int			nothers = 0;
+	Datum	   *others = palloc(count * sizeof(Datum));
+
+	if (model->plan[PLAN_ORPHAN_INSERT] == NULL)
+	{
+		Oid			types[2] = {model->contact_key.array, BYTEAOID};
+
+		model->plan[PLAN_ORPHAN_INSERT] =
+			query_prepare(psprintf("INSERT INTO %s.contact_state (contact, state)"
+								   " SELECT k, $2 FROM pg_catalog.unnest($1) AS k"
+								   " ORDER BY k"
+								   " ON CONFLICT (contact) DO NOTHING"
+								   " RETURNING contact", model->schema),
+						  2, types);
+	}
+	orphan->orphan = true;
+	values[0] = key_array(&model->contact_key, contacts, count);
+	values[1] = PointerGetDatum(state_pack(orphan));
+	span_write(&span, model->owner);
+	query_execute(model->plan[PLAN_ORPHAN_INSERT], values, NULL);
+	span_end(&span);
+
+	for (int i = 0; i < count; i++)
+	{
+		bool		inserted = false;
+
+		for (uint64 row = 0; row < SPI_processed && !inserted; row++)
+		{
+			bool		isnull;
+
+			inserted = key_compare(&model->contact_key, contacts[i],
+								   query_value(row, 1, &isnull)) == 0;
+		}
+		if (!inserted)
+			others[nothers++] = contacts[i];
+	}
+	if (nothers > 0)
+		prepare_lock_some(run, others, nothers);
+}
+
+static bool
+has_new_event(const Work *work)
+{
+	ListCell   *cell;
+
+	foreach(cell, work->hits)
+	{
+		Hit		   *hit = lfirst(cell);
+
+		if (hit->atom != NULL && !hit->dirty)
+			return true;
+	}
+	return false;
+}
+
+void
+prepare_lock_contacts(Run *run)
+{
+	Datum	   *contacts = palloc(run->nworks * sizeof(Datum));
+	int			count = 0;
+
+	for (int i = 0; i < run->nworks; i++)
+		contacts[count++] = run->works[i]->contact;
+	prepare_lock_some(run, contacts, count);
+
+	count = 0;
+	for (int i = 0; i < run->nworks; i++)
+		if (!run->works[i]->found && has_new_event(run->works[i]))
+			contacts[count++] = run->works[i]->contact;
+	if (count > 0)
+		keep_orphans(run, contacts, count);
+}

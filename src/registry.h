@@ -1,0 +1,16 @@
+/*-------------------------------------------------------------------------
+ *
+ * registry.h
+ *	  Reading a model from the registry and its configuration.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LIFECYCLE_REGISTRY_H
+#define LIFECYCLE_REGISTRY_H
+
+#include "model.h"
+
+extern Model *registry_read(const char *name, Oid relid, Oid *relids);
+extern List *registry_names(void);
+
+#endif							/* LIFECYCLE_REGISTRY_H */
