@@ -223,7 +223,7 @@ atom_default(const Atom *atom)
 					  atom->spec->kind == ATOM_COUNT ||
 					  atom->spec->kind == ATOM_DISTINCT);
 	result.value = result.isnull ? (Datum) 0 : Int64GetDatum(0);
-	result.next = NOT_DUE;
+	result.next = result.arrives = NOT_DUE;
 	return result;
 }
 
@@ -260,6 +260,8 @@ atom_read(Model *model, const Atom *atom, int row, int column,
 		result.next = window_end(model, spec->within,
 								 DatumGetTimestampTz(value), clock);
 	value = query_value(row, column + 2, &isnull);
+	if (!isnull)
+		result.arrives = DatumGetTimestampTz(value);
 	if (!isnull &&
 		!(spec->kind == ATOM_DID && spec->within == NULL &&
 		  DatumGetInt64(result.value) >= spec->times))

@@ -17,6 +17,7 @@ typedef struct AtomValue
 								 * of events as int8, at most `times` */
 	bool		isnull;
 	TimestampTz next;			/* NOT_DUE, or later than the instant */
+	TimestampTz arrives;		/* the earliest event after the instant */
 } AtomValue;
 
 extern char *atom_scan_sql(Model *model, const Atom *atom, bool all,

@@ -366,8 +366,7 @@ scan_batch(void *arg)
 	for (int i = 0; i < batch->count; i++)
 		contacts[i] = batch->needs[i].work->contact;
 	span_read(&span, run->model->table[CONTACTS].owner);
-	atom_scan(run->model, batch->needs[0].atom, contacts, batch->count,
-			  run->clock, values);
+	evaluate_scan(run, batch->needs[0].atom, contacts, batch->count, values);
 	span_end(&span);
 	for (int i = 0; i < batch->count; i++)
 		evaluate_store(run, batch->needs[i].work, batch->needs[0].atom,
@@ -457,6 +456,35 @@ load_segments(Run *run)
 }
 
 /*
+ * Events that are dated after the transaction's start, but not after this
+ * instant, are no events of the future: the clock is moved on to them.
+ */
+static void
+move_clock(Run *run)
+{
+	TimestampTz now = 0;
+
+	if (run->clock_given || run->model->clock_by_tick)
+		return;
+	for (int i = 0; i < run->nworks; i++)
+	{
+		ListCell   *cell;
+
+		foreach(cell, run->works[i]->hits)
+		{
+			Hit		   *hit = lfirst(cell);
+
+			if (hit->time <= run->clock || hit->dirty)
+				continue;
+			if (now == 0)
+				now = GetCurrentTimestamp();
+			if (hit->time <= now)
+				run->clock = hit->time;
+		}
+	}
+}
+
+/*
  * decide_round: bring the contacts of the round up to date, and write down
  * their state and memberships.
  */
@@ -469,6 +497,7 @@ decide_round(Run *run)
 		prepare_drop_settled(run);
 	if (run->nworks == 0)
 		return;
+	move_clock(run);
 	prepare_exclude_shortcuts(run);
 	prepare_lock_contacts(run);
 	read_states(run);
@@ -498,6 +527,7 @@ decide_is_member(Run *run, Datum contact, const char *text, int segment)
 	run->works = palloc(sizeof(Work *));
 	work = prepare_append_work(run, contact);
 	prepare_lock_some(run, &contact, 1);
+	prepare_read_companies(run);
 	if (!work->found)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),

@@ -50,6 +50,34 @@ typedef struct EvaluateArg
 	bool		result;
 } EvaluateArg;
 
+/*
+ * evaluate_scan: compute an atom for some contacts, sorted by key, at the
+ * run's clock.
+ *
+ * The clock is the transaction's start, and a transaction that began later
+ * may have committed its events before we got the lock on the contact.  Dated
+ * at its start, they are no events of the future: the clock is moved on to
+ * this instant when one is met.
+ */
+void
+evaluate_scan(Run *run, Atom *atom, Datum *contacts, int count,
+			  AtomValue *values)
+{
+	atom_scan(run->model, atom, contacts, count, run->clock, values);
+	if (run->clock_given || run->model->clock_by_tick)
+		return;
+	for (int i = 0; i < count; i++)
+	{
+		if (values[i].arrives != NOT_DUE &&
+			values[i].arrives <= GetCurrentTimestamp())
+		{
+			run->clock = GetCurrentTimestamp();
+			atom_scan(run->model, atom, contacts, count, run->clock, values);
+			return;
+		}
+	}
+}
+
 static AtomValue
 from_state(const Atom *atom, const AtomState *entry)
 {
@@ -60,6 +88,7 @@ from_state(const Atom *atom, const AtomState *entry)
 								(entry->count > 0 ? atom->spec->times : 0) :
 								entry->count);
 	value.next = entry->due;
+	value.arrives = NOT_DUE;
 	return value;
 }
 
@@ -154,7 +183,7 @@ fetch_atom(Run *run, Work *work, Atom *atom)
 	if (work->no_contact)
 		value = atom_default(atom);
 	else
-		atom_scan(run->model, atom, &work->contact, 1, run->clock, &value);
+		evaluate_scan(run, atom, &work->contact, 1, &value);
 	evaluate_store(run, work, atom, value);
 	MemoryContextSwitchTo(old);
 	return value;

@@ -282,7 +282,7 @@ prepare_drop_settled(Run *run)
 }
 
 /*
- * The statement that locks contacts and reads them with their companies.
+ * The statement that locks contacts and reads them.
  */
 static SPIPlanPtr
 lock_plan(Run *run)
@@ -291,25 +291,20 @@ lock_plan(Run *run)
 	PlanId		id = run->no_lock ? PLAN_READ_CONTACTS :
 		run->skip_locked ? PLAN_SKIP_CONTACTS : PLAN_LOCK_CONTACTS;
 	AppTable   *contacts = &model->table[CONTACTS];
-	AppTable   *companies = &model->table[COMPANIES];
 	const char *key = contacts->column[ROLE_KEY].quoted;
 	StringInfoData sql;
 
 	if (model->plan[id] != NULL)
 		return model->plan[id];
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT c.%s, c", key);
-	if (OidIsValid(companies->relid) &&
-		contacts->column[ROLE_COMPANY].attno != 0)
-		appendStringInfo(&sql, ", co, co.%s FROM %s AS c LEFT JOIN %s AS co"
-						 " ON co.%s OPERATOR(pg_catalog.=) c.%s",
-						 companies->column[ROLE_KEY].quoted,
-						 contacts->name, companies->name,
-						 companies->column[ROLE_KEY].quoted,
-						 contacts->column[ROLE_COMPANY].quoted);
+	appendStringInfo(&sql, "SELECT c.%s, c, ", key);
+	if (contacts->column[ROLE_COMPANY].attno != 0)
+		appendStringInfo(&sql, "(c.%s)::%s",
+						 contacts->column[ROLE_COMPANY].quoted,
+						 model->company_key.name);
 	else
-		appendStringInfo(&sql, ", NULL::pg_catalog.record, NULL::%s FROM %s AS c",
-						 model->company_key.name, contacts->name);
+		appendStringInfo(&sql, "NULL::%s", model->company_key.name);
+	appendStringInfo(&sql, " FROM %s AS c", contacts->name);
 	appendStringInfo(&sql, " WHERE c.%s OPERATOR(pg_catalog.=) ANY ($1)"
 					 " ORDER BY c.%s", key, key);
 	if (!run->no_lock)
@@ -343,11 +338,75 @@ prepare_lock_some(Run *run, Datum *contacts, int count)
 			continue;
 		work->found = true;
 		work->row = run_copy_row(query_value(i, 2, &isnull));
-		value = query_value(i, 3, &isnull);
-		work->company_row = isnull ? NULL : run_copy_row(value);
-		value = query_value(i, 4, &work->company_null);
+		value = query_value(i, 3, &work->company_null);
 		if (!work->company_null)
 			work->company = key_copy(&model->company_key, value);
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * prepare_read_companies: read the companies of the locked contacts.
+ *
+ * That is done by a statement of its own, after the locks: whoever changed a
+ * company had its contacts locked, and what was joined to them before we got
+ * the lock would be the company as it was.
+ */
+void
+prepare_read_companies(Run *run)
+{
+	Model	   *model = run->model;
+	AppTable   *table = &model->table[COMPANIES];
+	Datum	   *keys = palloc((run->nworks + 1) * sizeof(Datum));
+	int			count = 0;
+	Datum		array;
+	uint64		rows;
+	UserSpan	span;
+
+	if (run->companies_read || !OidIsValid(table->relid))
+		return;
+	run->companies_read = true;
+	for (int i = 0; i < run->nworks; i++)
+		if (run->works[i]->found && !run->works[i]->company_null)
+			keys[count++] = run->works[i]->company;
+	if (count == 0)
+		return;
+	array = key_array(&model->company_key, keys, count);
+	span_write(&span, table->owner);
+	if (model->plan[PLAN_COMPANY_ROWS] == NULL)
+		model->plan[PLAN_COMPANY_ROWS] =
+			query_prepare(psprintf("SELECT co.%1$s, co FROM %2$s AS co"
+								   " WHERE co.%1$s OPERATOR(pg_catalog.=) ANY ($1)"
+								   " ORDER BY co.%1$s",
+								   table->column[ROLE_KEY].quoted, table->name),
+						  1, &model->company_key.array);
+	rows = query_execute(model->plan[PLAN_COMPANY_ROWS], &array, NULL);
+	span_end(&span);
+	for (int i = 0; i < run->nworks; i++)
+	{
+		Work	   *work = run->works[i];
+		bool		isnull;
+		int64		low = 0;
+		int64		high = (int64) rows - 1;
+
+		while (work->found && !work->company_null && low <= high)
+		{
+			int64		middle = (low + high) / 2;
+			int			order = key_compare(&model->company_key,
+											query_value(middle, 1, &isnull),
+											work->company);
+
+			if (order == 0)
+			{
+				work->company_row = run_copy_row(query_value(middle, 2,
+															 &isnull));
+				break;
+			}
+			if (order < 0)
+				low = middle + 1;
+			else
+				high = middle - 1;
+		}
 	}
 	SPI_freetuptable(SPI_tuptable);
 }
@@ -434,4 +493,6 @@ prepare_lock_contacts(Run *run)
 			contacts[count++] = run->works[i]->contact;
 	if (count > 0)
 		keep_orphans(run, contacts, count);
+	if (network_columns(run->model, COMPANIES) != NULL)
+		prepare_read_companies(run);
 }

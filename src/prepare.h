@@ -16,6 +16,7 @@ extern void prepare_add_contacts(Run *run, Datum *contacts, int count);
 extern void prepare_drop_settled(Run *run);
 extern void prepare_exclude_shortcuts(Run *run);
 extern void prepare_lock_contacts(Run *run);
+extern void prepare_read_companies(Run *run);
 extern void prepare_lock_some(Run *run, Datum *contacts, int count);
 
 #endif							/* LIFECYCLE_PREPARE_H */

@@ -8,7 +8,8 @@
  * events per atom.  The rows are streamed through a cursor and evaluated in
  * batches.  The caller (lifecycle.lock_model) holds SHARE ROW EXCLUSIVE locks
  * on the application tables, so nobody changes a contact meanwhile and rows
- * are not locked one by one.  The cursor's snapshot is taken after the locks.
+ * are not locked one by one.  The cursor's snapshot is taken after the locks,
+ * and the clock is that instant: nobody has events of a later one.
  *
  * If the statement fails, on an event whose property cannot be cast, contacts
  * are evaluated batch by batch instead, so that the failure counts only for
@@ -313,7 +314,8 @@ refresh_segments(Model *model, List *segments)
 	ErrorData  *error;
 
 	arg.scan.model = model;
-	arg.scan.clock = run_clock(model);
+	arg.scan.clock = model->clock_by_tick ? run_clock(model) :
+		GetCurrentTimestamp();
 	arg.scan.work = refresh_batch;
 	arg.segments = segments;
 	set_atoms(&arg);

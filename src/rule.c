@@ -462,6 +462,7 @@ rule_fire_all(Run *run, List *stage_changes, List *deal_changes)
 	gather_firings(run, &list, stage_changes, deal_changes);
 	if (list.count == 0)
 		return;
+	prepare_read_companies(run);
 	pg_qsort(list.firings, list.count, sizeof(Firing), compare_firings);
 	for (int i = 0; i < list.count; i++)
 	{

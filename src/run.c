@@ -308,6 +308,7 @@ do_round(Run *run)
 	run->hits = run->contact_changes = NIL;
 	run->stage_changes = run->deal_changes = NIL;
 	run->nworks = 0;
+	run->companies_read = false;
 	run->actions = NIL;
 
 	old = MemoryContextSwitchTo(run->round_context);

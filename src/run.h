@@ -185,6 +185,7 @@ typedef struct Run
 	int			nworks;
 	int			works_allocated;
 	Work	  **works;			/* sorted by contact */
+	bool		companies_read;	/* the works have their companies' rows */
 	List	   *actions;		/* of Action *, see rule.h */
 	bool		applying;		/* our own statements write application tables */
 	List	   *company_moves;	/* of CompanyMove *, wanted or being applied */
