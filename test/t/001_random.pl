@@ -538,6 +538,8 @@ sub expect
 {
     my ($errors, $allowed) = @_;
     my @errors = grep { /ERROR|FATAL|PANIC/ } split(/\n/, $errors);
+    $run->{deadlocks} += grep { /40P01/ } @errors;
+    $run->{serialization} += grep { /40001/ } @errors;
     @errors = grep { $_ !~ $allowed } @errors if $allowed;
     die "unexpected: $errors" if @errors;
     return;
@@ -699,7 +701,7 @@ sub random_run
     srand($run->{seed});
     ($clock, $message, @segments, @log) = ($start, 0);
     @waiting = map { $contacts + $_ } 1 .. $late_contacts;
-    $run->{inserted} = 0;
+    @$run{qw(inserted deadlocks serialization)} = (0, 0, 0);
     my $type = $run->{key};
 
     $node->safe_psql('postgres', "CREATE DATABASE $database");
@@ -772,7 +774,8 @@ SQL
     in_one('TRUNCATE shop.events;');
     return 0 unless agrees('truncated');
     note("seed $run->{seed}: $run->{inserted} events, $step steps: "
-          . join(', ', map { "$done{$_} $_" } sort keys %done));
+          . join(', ', map { "$done{$_} $_" } sort keys %done)
+          . "; $run->{deadlocks} deadlocks, $run->{serialization} serialization errors");
     return 1;
 }
 
