@@ -16,6 +16,8 @@
  */
 #include "lifecycle.h"
 
+#include "access/genam.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -24,6 +26,7 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "evaluate.h"
@@ -295,11 +298,37 @@ lifecycle_in_segment(PG_FUNCTION_ARGS)
 }
 
 /*
+ * Is there a unique index on this column alone, over all rows or those where
+ * it is not null?
+ */
+static bool
+has_unique_index(Oid relid, AttrNumber attno)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	bool		found = false;
+	ListCell   *cell;
+
+	foreach(cell, RelationGetIndexList(rel))
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		if (index->rd_index->indisunique && index->rd_index->indisvalid &&
+			index->rd_index->indnkeyatts == 1 &&
+			index->rd_index->indkey.values[0] == attno)
+			found = true;
+		index_close(index, AccessShareLock);
+	}
+	table_close(rel, NoLock);
+	return found;
+}
+
+/*
  * lifecycle_track(model, who, event, properties, occurred_at, message_id):
  * insert an event, with the caller's own rights.
  *
  * Returns true, or false if an event with that message id is there already.
- * Raises 22023 for what the events table has no column for.
+ * Raises 22023 for what the events table has no column for, 55000 for a
+ * message id if no unique index keeps them apart.
  */
 Datum
 lifecycle_track(PG_FUNCTION_ARGS)
@@ -364,6 +393,14 @@ lifecycle_track(PG_FUNCTION_ARGS)
 		appendStringInfo(&items, "%s$%d::%s", given > 1 ? ", " : "", given,
 						 column->type_name);
 	}
+	if (!PG_ARGISNULL(5) && !has_unique_index(table->relid, message->attno))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table %s has no unique index on column \"%s\"",
+						table->name, message->name),
+				 errdetail("Without one, an event with the same message id may be there twice."),
+				 errhint("Use CREATE UNIQUE INDEX ON %s (%s).", table->name,
+						 message->quoted)));
 	SPI_connect();
 	plan = SPI_prepare(psprintf("INSERT INTO %s (%s) VALUES (%s)%s",
 								table->name, names.data, items.data,

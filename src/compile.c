@@ -163,8 +163,8 @@ network_compile(Model *model, const char *text, bool predicate,
 
 /*
  * network_compile_segment: compile a segment at its first use.  Raises what
- * the compiler raises; the segment then counts as compiled, without an
- * expression, so that nobody tries again before the next invalidation.
+ * the compiler raises, and again at every later use, so that the problem is
+ * recorded for each contact.
  */
 void
 network_compile_segment(Model *model, Segment *segment)
@@ -173,7 +173,6 @@ network_compile_segment(Model *model, Segment *segment)
 	Predicate  *predicate;
 	Atom	  **atoms;
 
-	segment->compiled = true;
 	predicate = predicate_compile(&model->scope, segment->text, true);
 	if (list_length(predicate->atoms) != segment->natoms)
 		elog(ERROR, "segment \"%s\" has %d atoms, but %d are recorded",

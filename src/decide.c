@@ -505,6 +505,9 @@ decide_round(Run *run)
 	load_segments(run);
 	scan_batches(run);
 	evaluate_works(run);
+	for (int i = 0; i < run->nworks; i++)
+		if (run->works[i]->found && run->works[i]->touched)
+			run->contacts++;
 	record_states(run);
 	record_members(run);
 }

@@ -366,10 +366,8 @@ evaluate_segment(void *arg)
 	Datum		value;
 
 	task->result = false;
-	if (!segment->compiled)
-		network_compile_segment(task->run->model, segment);
 	if (segment->expression == NULL)
-		return;
+		network_compile_segment(task->run->model, segment);
 	value = evaluate_expression(task->run, task->work, segment->expression,
 								&isnull);
 	task->result = !isnull && DatumGetBool(value);

@@ -16,9 +16,11 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 #include "evaluate.h"
 #include "refresh.h"
+#include "registry.h"
 
 PG_FUNCTION_INFO_V1(compile);
 PG_FUNCTION_INFO_V1(reload);
@@ -205,17 +207,19 @@ compile(PG_FUNCTION_ARGS)
  * reload(model text): make all sessions load the model anew.
  *
  * The invalidation takes effect when the transaction commits, for ourselves
- * at once.  Raises 42501 unless the caller owns the model.
+ * at once.  The model need not be complete: a dump that is being restored
+ * comes here between its tables.  Anybody may call it, it changes nothing.
  */
 Datum
 reload(PG_FUNCTION_ARGS)
 {
-	Model	   *model = model_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	Oid			relids[TABLE_KINDS];
 
-	model_check_owner(model);
+	registry_tables(text_to_cstring(PG_GETARG_TEXT_PP(0)), relids);
 	for (int kind = 0; kind < TABLE_KINDS; kind++)
-		if (OidIsValid(model->table[kind].relid))
-			CacheInvalidateRelcacheByRelid(model->table[kind].relid);
+		if (OidIsValid(relids[kind]) &&
+			SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relids[kind])))
+			CacheInvalidateRelcacheByRelid(relids[kind]);
 	CommandCounterIncrement();
 	PG_RETURN_VOID();
 }

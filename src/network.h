@@ -57,8 +57,7 @@ typedef struct Segment
 	int			rank;
 	int			natoms;
 	int		   *atom_ids;
-	bool		compiled;
-	Expression *expression;		/* NULL if the text does not compile */
+	Expression *expression;		/* NULL before its first use */
 	bool		dependents_loaded;
 	List	   *dependents;		/* ids of segments that name this one */
 } Segment;
@@ -101,7 +100,6 @@ typedef struct Rule
 	bool		compiled;
 	Expression *condition;
 	void	   *compiled_args;	/* action.c's */
-	bool		broken;			/* a text does not compile: never fires */
 	SPIPlanPtr	plan;			/* action.c's, for what depends on args */
 } Rule;
 

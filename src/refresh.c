@@ -321,7 +321,7 @@ refresh_segments(Model *model, List *segments)
 	set_atoms(&arg);
 	if (arg.only != NULL)
 	{
-		if (!arg.only->compiled)
+		if (arg.only->expression == NULL)
 			network_compile_segment(model, arg.only);
 		arg.scan.rows = true;
 		arg.scan.member_of = arg.only->name;

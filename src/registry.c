@@ -405,6 +405,36 @@ registry_names(void)
 }
 
 /*
+ * registry_tables: the oids of a model's tables, InvalidOid for those that it
+ * does not have or if there is no such model.  Takes no lock.
+ */
+void
+registry_tables(const char *name, Oid *relids)
+{
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1] = {CStringGetTextDatum(name)};
+	UserSpan	span;
+	uint64		rows;
+
+	SPI_connect();
+	span_write(&span, registry_owner());
+	rows = query_once("SELECT contacts::pg_catalog.oid,"
+					  " companies::pg_catalog.oid, deals::pg_catalog.oid,"
+					  " events::pg_catalog.oid FROM lifecycle.model"
+					  " WHERE name OPERATOR(pg_catalog.=) $1",
+					  1, types, values, NULL);
+	span_end(&span);
+	for (int i = 0; i < TABLE_KINDS; i++)
+	{
+		bool		isnull = true;
+		Datum		oid = rows > 0 ? query_value(0, i + 1, &isnull) : (Datum) 0;
+
+		relids[i] = isnull ? InvalidOid : DatumGetObjectId(oid);
+	}
+	SPI_finish();
+}
+
+/*
  * registry_read: read a model, given by name or by one of its tables; NULL
  * if there is none.  Its tables' oids are in relids.
  *

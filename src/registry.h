@@ -11,6 +11,7 @@
 #include "model.h"
 
 extern Model *registry_read(const char *name, Oid relid, Oid *relids);
+extern void registry_tables(const char *name, Oid *relids);
 extern List *registry_names(void);
 
 #endif							/* LIFECYCLE_REGISTRY_H */

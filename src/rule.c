@@ -285,18 +285,14 @@ evaluate_rule(void *arg)
 	task->fires = false;
 	if (!rule->compiled)
 	{
-		rule->compiled = true;
-		rule->broken = true;
-		if (rule->condition_text != NULL)
+		if (rule->condition_text != NULL && rule->condition == NULL)
 			rule->condition = network_compile(run->model,
 											  rule->condition_text, true,
 											  rule->on == ON_EVENT,
 											  rule->on >= ON_DEAL_CREATED);
 		rule->compiled_args = action_compile(run->model, rule);
-		rule->broken = false;
+		rule->compiled = true;
 	}
-	if (rule->broken)
-		return;
 	args = rule->compiled_args;
 	if (rule->condition != NULL)
 	{
@@ -427,7 +423,7 @@ fire(Run *run, Firing *firing)
 	set_inner_row(run, firing);
 	span_read(&span, run->model->table[CONTACTS].owner);
 	args = rule->compiled_args;
-	if (rule->compiled && !rule->broken && rule->condition == NULL &&
+	if (rule->compiled && rule->condition == NULL &&
 		args->expressions == NIL)
 		task.fires = true;
 	else

@@ -54,9 +54,17 @@ is_rewind(Model *model, TimestampTz at)
 
 	if (at >= GetCurrentTransactionStartTimestamp())
 		return false;
-	return query_once(psprintf(model->clock_by_tick ?
-							   "SELECT FROM %s.clock WHERE last_tick OPERATOR(pg_catalog.>) $1" :
-							   "SELECT FROM %s.contact_state WHERE clock OPERATOR(pg_catalog.>) $1 LIMIT 1",
+	if (model->clock_by_tick &&
+		query_once(psprintf("SELECT last_tick OPERATOR(pg_catalog.>) $1"
+							" FROM %s.clock WHERE last_tick IS NOT NULL",
+							model->schema), 1, types, values, NULL) > 0)
+	{
+		bool		isnull;
+
+		return DatumGetBool(query_value(0, 1, &isnull));
+	}
+	return query_once(psprintf("SELECT FROM %s.contact_state"
+							   " WHERE clock OPERATOR(pg_catalog.>) $1 LIMIT 1",
 							   model->schema), 1, types, values, NULL) > 0;
 }
 

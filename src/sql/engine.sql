@@ -142,7 +142,7 @@ COMMENT ON FUNCTION lifecycle.take_in(text, text[]) IS
 CREATE FUNCTION lifecycle.reload(model text) RETURNS void
 AS 'MODULE_PATHNAME', 'reload' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION lifecycle.reload(text) IS
-'makes all sessions load the model''s configuration anew; raises 42501 unless the caller owns the model';
+'makes all sessions load the model''s configuration anew';
 
 CREATE FUNCTION @extschema@.lifecycle_advance(
 	model text, contact "any", stage text, reason text DEFAULT NULL,
