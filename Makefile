@@ -19,7 +19,7 @@ PGFILEDESC = "lifecycle - lifecycle stages, segments and deals"
 # The install script, in the order in which its objects depend on each other.
 SQL_PARTS = schema registry engine model attach template stage segment rule \
 	views status
-SQL_FILES = $(wildcard $(SQL_PARTS:%=src/sql/%.sql))
+SQL_FILES = $(SQL_PARTS:%=src/sql/%.sql)
 
 DATA = $(wildcard lifecycle--*--*.sql)
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql

@@ -517,6 +517,13 @@ sub tick
     return tick_again();
 }
 
+# The clock is put back: everything is computed anew as of then.
+sub tick_back
+{
+    $clock -= 600 * between(1, 6 * 12);
+    return tick_again();
+}
+
 sub tick_again { return "SELECT FROM lifecycle_tick('random', " . instant($clock) . ');' }
 
 # -- running them
@@ -639,6 +646,7 @@ my @steps = (
     ([ 'two sessions' => \&two_sessions ]) x 5,
     [ 'tick beside insert' => \&tick_beside_insert ],
     ([ tick => sub { in_one(tick()) } ]) x 5,
+    [ 'tick back' => sub { in_one(tick_back()) } ],
     ([ contacts => sub { in_one(update_contacts()) } ]) x 2,
     [ companies => sub { in_one(update_companies()) } ],
     ([ 'update events' => sub { in_one(update_events()) } ]) x 2,
