@@ -124,9 +124,7 @@ INSERT INTO stage_crm.events (contact_id, name, occurred_at) SELECT id, 'Read', 
 SELECT * FROM stage_now;
 INSERT INTO stage_crm.events (contact_id, name, occurred_at) VALUES (1, 'Wrote', '2024-01-22'), (3, 'Wrote', '2024-01-22');
 SELECT * FROM stage_now WHERE id IN (1, 3);
--- expected: 2 contacts looked at
--- SELECT contacts FROM ...
-SELECT entered, "left", stages FROM lifecycle_tick('stage_crm', '2024-01-22 12:00+00');
+SELECT contacts, entered, "left", stages FROM lifecycle_tick('stage_crm', '2024-01-22 12:00+00');
 SELECT * FROM stage_now WHERE id IN (1, 3);
 -- leaving a segment takes nobody back
 SELECT entered, "left", stages FROM lifecycle_tick('stage_crm', '2024-01-30 12:00+00');
