@@ -50,11 +50,13 @@ PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
 all:
 
-demo test:
+runs = demo test $(patsubst %/run,%,$(wildcard bench/run))
+
+$(runs):
 	@PG_CONFIG='$(if $(filter-out undefined default file,$(origin PG_CONFIG)),$(PG_CONFIG))' \
 		test/run $@
 
-.PHONY: all demo test objects
+.PHONY: all objects $(runs)
 
 ifneq (,$(wildcard $(PGXS)))
 
