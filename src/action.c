@@ -22,6 +22,8 @@
 #include "access/relation.h"
 #include "catalog/pg_type.h"
 #include "commands/async.h"
+#include "common/jsonapi.h"
+#include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
@@ -455,6 +457,33 @@ append_member(StringInfo json, const char *key, const char *value)
 		appendStringInfoString(json, "null");
 }
 
+/*
+ * The same for a value whose type JSON may have: booleans, numbers and JSON
+ * itself stand as they are.
+ */
+static void
+append_value(StringInfo json, const char *key, const char *value, Oid type)
+{
+	bool		bare = type == JSONOID || type == JSONBOID;
+
+	if (value != NULL && type == BOOLOID)
+	{
+		value = value[0] == 't' ? "true" : "false";
+		bare = true;
+	}
+	else if (value != NULL && TypeCategory(type) == TYPCATEGORY_NUMERIC)
+		bare = IsValidJsonNumber(value, strlen(value));
+	if (value == NULL || !bare)
+	{
+		append_member(json, key, value);
+		return;
+	}
+	if (json->len > 1)
+		appendStringInfoString(json, ", ");
+	escape_json(json, key);
+	appendStringInfo(json, ": %s", value);
+}
+
 static char *
 payload_of(Run *run, const Action *action)
 {
@@ -486,8 +515,13 @@ payload_of(Run *run, const Action *action)
 										 TIMESTAMPTZOID, NULL));
 	}
 	foreach(cell, args->expressions)
-		append_member(&json, ((NamedExpression *) lfirst(cell))->name,
-					  action->texts[foreach_current_index(cell)]);
+	{
+		NamedExpression *named = lfirst(cell);
+
+		append_value(&json, named->name,
+					 action->texts[foreach_current_index(cell)],
+					 named->expression->predicate->type);
+	}
 	appendStringInfoChar(&json, '}');
 	return json.data;
 }

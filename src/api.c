@@ -47,16 +47,6 @@ typedef enum MoveKind
 	MOVE_STATUS
 } MoveKind;
 
-static char *
-text_argument(FunctionCallInfo fcinfo, int number, const char *name)
-{
-	if (PG_ARGISNULL(number))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", name)));
-	return text_to_cstring(PG_GETARG_TEXT_PP(number));
-}
-
 /* Reads a key from text, in a subtransaction. */
 typedef struct KeyArg
 {

@@ -125,15 +125,19 @@ get_column(Relation rel, HeapTuple row, const Column *column)
 }
 
 /*
- * The transaction's start as text, for the close date's input function.
+ * The model's clock as text, for the close date's input function.
  */
 static const char *
-now_text(void)
+now_text(Model *model)
 {
 	Oid			function;
 	bool		varlena;
-	Datum		now = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+	Run		   *run = run_current(model);
+	Datum		now;
 
+	SPI_connect();
+	now = TimestampTzGetDatum(run != NULL ? run->clock : run_clock(model));
+	SPI_finish();
 	getTypeOutputInfo(TIMESTAMPTZOID, &function, &varlena);
 	return OidOutputFunctionCall(function, now);
 }
@@ -191,7 +195,7 @@ deals_check(PG_FUNCTION_ARGS)
 
 		/* An expected date gives way to the real one, a given one stays. */
 		if (value == NULL || (old != NULL && strcmp(value, old) == 0))
-			row = set_column(rel, row, close, now_text());
+			row = set_column(rel, row, close, now_text(model));
 	}
 	return PointerGetDatum(row);
 }

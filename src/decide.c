@@ -507,7 +507,7 @@ decide_round(Run *run)
 	evaluate_works(run);
 	for (int i = 0; i < run->nworks; i++)
 		if (run->works[i]->found && run->works[i]->touched)
-			run->contacts++;
+			run->tally->contacts++;
 	record_states(run);
 	record_members(run);
 }

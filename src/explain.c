@@ -260,8 +260,8 @@ Datum
 lifecycle_explain(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Model	   *model = model_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	char	   *source = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	Model	   *model = model_by_name(text_argument(fcinfo, 0, "model"));
+	char	   *source = text_argument(fcinfo, 1, "predicate");
 	Predicate  *predicate;
 	ListCell   *cell;
 	Bitmapset  *columns[2];
@@ -370,8 +370,8 @@ Datum
 lifecycle_preview(PG_FUNCTION_ARGS)
 {
 	PreviewArg	arg = {{0}};
-	Model	   *model = model_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	char	   *source = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	Model	   *model = model_by_name(text_argument(fcinfo, 0, "model"));
+	char	   *source = text_argument(fcinfo, 1, "predicate");
 	int			natoms;
 
 	compat_init_result(fcinfo);
@@ -393,6 +393,8 @@ lifecycle_preview(PG_FUNCTION_ARGS)
 		else
 			arg.scan.atoms[arg.scan.natoms++] = arg.expression->atoms[i];
 	}
+	if (arg.scan.natoms > MAX_JOINED_ATOMS)
+		arg.scan.natoms = 0;
 	arg.scan.rows = true;
 	arg.scan.work = preview_batch;
 	refresh_scan(&arg.scan);

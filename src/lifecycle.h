@@ -31,6 +31,8 @@ extern void span_write(UserSpan *span, Oid owner);
 extern void span_end(const UserSpan *span);
 extern int	path_pin(void);
 extern void path_unpin(int level);
+extern char *text_argument(FunctionCallInfo fcinfo, int number,
+						   const char *name);
 
 /* query.c: statements of the engine, on a snapshot taken at that instant */
 extern SPIPlanPtr query_prepare(const char *sql, int nargs, const Oid *types);

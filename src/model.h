@@ -195,6 +195,8 @@ typedef struct Model
 	char	   *zone_name;
 	ManualStage manual_stage;
 	bool		company_furthest;
+	bool		company_key_checked;	/* a foreign key from contacts: no
+										 * contact comes before its company */
 	bool		notify;
 	bool		clock_by_tick;
 	int			max_cascade;

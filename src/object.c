@@ -78,10 +78,12 @@ check_manual_move(Model *model, const char *from, const Stage *to)
 							 quote_literal_cstr(model->name),
 							 quote_literal_cstr(model->name))));
 		case MANUAL_CLEAR_FIRST:
-			if (from != NULL && to != NULL)
+			stage = from != NULL ?
+				stage_find(&model->stages, from) : NULL;
+			if (from != NULL && to != NULL && !stage_is_forward(stage, to))
 				ereport(ERROR,
 						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						 errmsg("stage \"%s\" must be cleared before \"%s\" is set",
+						 errmsg("stage must be cleared before it goes back from \"%s\" to \"%s\"",
 								from, to->name),
 						 errhint("Set the stage to NULL first, or use lifecycle_set_stage(%s, ...).",
 								 quote_literal_cstr(model->name))));
@@ -183,6 +185,28 @@ companies_check(PG_FUNCTION_ARGS)
 }
 
 /*
+ * A trigger of the user's that fires after ours can write what we have not
+ * seen; it must be what we would have let pass.
+ */
+static void
+check_written(Model *model, const StageList *list, const char *from,
+			  const char *to)
+{
+	const Stage *stage;
+
+	if (to == NULL || (from != NULL && strcmp(from, to) == 0))
+		return;
+	stage = stage_check(model, list, to);
+	if (strcmp(stage->name, to) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" is not the spelling of \"%s\"", to,
+						stage->name),
+				 errhint("A trigger wrote it after \"lifecycle_check\"; let it write \"%s\", or give it a name that sorts before.",
+						 stage->name)));
+}
+
+/*
  * The change of stage and status between two rows, either of which may be
  * missing; NULL if there is none.
  */
@@ -229,6 +253,9 @@ stage_change(Run *run, TableKind kind, TupleTableSlot *old,
 				key_compare(&model->company_key, before, company) != 0;
 		}
 	}
+	check_written(model, &model->stages, change.from_stage, change.to_stage);
+	check_written(model, &model->statuses, change.from_status,
+				  change.to_status);
 	if (company_changed ||
 		(change.from_stage == NULL) != (change.to_stage == NULL) ||
 		(change.from_status == NULL) != (change.to_status == NULL) ||
@@ -332,7 +359,8 @@ typedef struct Changes
 	Transition *old_rows;
 	Transition *new_rows;
 	Bitmapset  *columns;		/* those that segments look at */
-	Datum	   *gone;			/* keys of deleted contacts */
+	Datum	   *gone;			/* keys of deleted contacts, or of companies
+								 * whose contacts must look again */
 	int			ngone;
 	int			gone_allocated;
 } Changes;
@@ -364,7 +392,12 @@ inserted_row(Changes *changes, TupleTableSlot *new)
 	bool		isnull;
 
 	add_stage_change(run, changes->kind, NULL, new);
-	if (changes->kind == CONTACTS)
+	if (changes->kind == COMPANIES)
+	{
+		if (!run->model->company_key_checked)
+			add_gone(changes, new);
+	}
+	else
 		(void) run_add_contact(run, CONTACT_INSERTED,
 							   slot_key(new,
 										&run->model->table[CONTACTS].column[ROLE_KEY],
@@ -405,7 +438,8 @@ updated_row(Changes *changes, TupleTableSlot *old, TupleTableSlot *new)
 }
 
 /*
- * Contacts of these companies look at them again.
+ * Contacts of these companies look at them again, and the companies at the
+ * contacts' stages.
  */
 static void
 add_contacts_of(Run *run, Datum *companies, int count, Bitmapset *columns)
@@ -423,11 +457,13 @@ add_contacts_of(Run *run, Datum *companies, int count, Bitmapset *columns)
 	span_write(&span, contacts->owner);
 	if (model->plan[PLAN_COMPANY_CONTACTS] == NULL)
 		model->plan[PLAN_COMPANY_CONTACTS] =
-			query_prepare(psprintf("SELECT c.%s FROM %s AS c"
-								   " WHERE c.%s OPERATOR(pg_catalog.=) ANY ($1)",
+			query_prepare(psprintf("SELECT c.%1$s, c.%2$s::pg_catalog.text,"
+								   " (c.%3$s)::%4$s FROM %5$s AS c"
+								   " WHERE c.%3$s OPERATOR(pg_catalog.=) ANY ($1)",
 								   contacts->column[ROLE_KEY].quoted,
-								   contacts->name,
-								   contacts->column[ROLE_COMPANY].quoted),
+								   contacts->column[ROLE_STAGE].quoted,
+								   contacts->column[ROLE_COMPANY].quoted,
+								   model->company_key.name, contacts->name),
 						  1, &model->company_key.array);
 	rows = query_execute(model->plan[PLAN_COMPANY_CONTACTS], &keys, NULL);
 	span_end(&span);
@@ -436,9 +472,21 @@ add_contacts_of(Run *run, Datum *companies, int count, Bitmapset *columns)
 	for (uint64 i = 0; i < rows; i++)
 	{
 		bool		isnull;
+		ContactChange *change = run_add_contact(run, CONTACT_UPDATED,
+												query_value(i, 1, &isnull));
+		char	   *stage = query_text(i, 2);
+		StageChange *roll_up;
 
-		run_add_contact(run, CONTACT_UPDATED,
-						query_value(i, 1, &isnull))->company_columns = columns;
+		change->company_columns = columns;
+		if (stage == NULL)
+			continue;
+		roll_up = palloc0(sizeof(StageChange));
+		roll_up->object = CONTACTS;
+		roll_up->key = change->contact;
+		roll_up->from_stage = roll_up->to_stage = stage;
+		roll_up->company = run_copy_key(run, &model->company_key,
+										query_value(i, 3, &isnull));
+		run_add_stage_change(run, roll_up);
 	}
 	MemoryContextSwitchTo(old);
 }

@@ -231,9 +231,9 @@ record_members(Run *run)
 			bulk_add(history, values, nulls);
 			bulk_add(change->entered ? entered : left, member, NULL);
 			if (change->entered)
-				run->entered++;
+				run->tally->entered++;
 			else
-				run->left++;
+				run->tally->left++;
 		}
 	}
 	write_rows(model, left, PLAN_MEMBER_DELETE,
@@ -405,7 +405,7 @@ record_stage_changes(Run *run, List *changes)
 			add_history(run, stages, change, true);
 			deltas = add_delta(deltas, change->object, change->from_stage, -1);
 			deltas = add_delta(deltas, change->object, change->to_stage, 1);
-			run->stages++;
+			run->tally->stages++;
 		}
 		if (!same_text(change->from_status, change->to_status))
 			add_history(run, statuses, change, false);
@@ -485,7 +485,7 @@ record_deal_changes(Run *run, List *changes)
 		values[14] = CStringGetTextDatum(run->role);
 		bulk_add(rows, values, nulls);
 		if (change->from_stage == NULL)
-			run->deals++;
+			run->tally->deals++;
 	}
 	write_rows(model, rows, PLAN_DEAL_HISTORY,
 			   "INSERT INTO %1$s.deal_history (deal, contact, company, pipeline,"

@@ -299,7 +299,9 @@ set_atoms(SegmentsArg *arg)
 	arg->scan.atoms = palloc((list_length(atoms) + 1) * sizeof(Atom *));
 	foreach(cell, atoms)
 		arg->scan.atoms[foreach_current_index(cell)] = lfirst(cell);
-	if (list_length(arg->segments) == 1 && !names_segments)
+	if (arg->scan.natoms > MAX_JOINED_ATOMS)
+		arg->scan.natoms = 0;	/* each will be asked for, contact by contact */
+	else if (list_length(arg->segments) == 1 && !names_segments)
 		arg->only = network_segment(model, linitial_int(arg->segments));
 }
 
@@ -343,18 +345,18 @@ refresh_segments(Model *model, List *segments)
 }
 
 /*
- * A contact that the model does not know yet brings its stage with it, which
- * its company may have to follow.  (lifecycle_attach wrote the history.)
+ * The contact's company may have to follow it, though its stage does not
+ * change: the model did not know it yet, or did not look.
  */
 static void
-import_contact(Run *run, Datum contact, int row)
+sync_company(Run *run, Datum contact, int row)
 {
 	StageChange *change = palloc0(sizeof(StageChange));
 
 	change->object = CONTACTS;
 	change->key = run_copy_key(run, &run->model->contact_key, contact);
-	change->from_stage = change->to_stage = query_text(row, 3);
-	change->company = query_value(row, 4, &change->company_null);
+	change->from_stage = change->to_stage = query_text(row, 2);
+	change->company = query_value(row, 3, &change->company_null);
 	if (change->to_stage == NULL || change->company_null)
 		return;
 	change->company = run_copy_key(run, &run->model->company_key,
@@ -363,10 +365,13 @@ import_contact(Run *run, Datum contact, int row)
 }
 
 /*
- * Compute everything anew for all contacts, batch by batch.
+ * Compute everything anew for all contacts, batch by batch.  With `sync`, the
+ * caller holds the locks of lifecycle.lock_model, and companies follow their
+ * contacts.
  */
 static int64
-refresh_contacts(Model *model, TimestampTz clock, bool rewind, bool no_lock)
+refresh_contacts(Model *model, TimestampTz clock, bool rewind, bool sync,
+				 Tally *tally)
 {
 	AppTable   *table = &model->table[CONTACTS];
 	Column	   *company = &table->column[ROLE_COMPANY];
@@ -375,16 +380,14 @@ refresh_contacts(Model *model, TimestampTz clock, bool rewind, bool no_lock)
 	UserSpan	span;
 
 	span_write(&span, model->owner);
-	portal = open_cursor(psprintf("SELECT c.%1$s, s.contact IS NULL,"
-								  " c.%2$s::pg_catalog.text, %3$s"
-								  " FROM %4$s AS c LEFT JOIN %5$s.contact_state AS s"
-								  " ON s.contact OPERATOR(pg_catalog.=) c.%1$s",
+	portal = open_cursor(psprintf("SELECT c.%1$s, c.%2$s::pg_catalog.text, %3$s"
+								  " FROM %4$s AS c",
 								  table->column[ROLE_KEY].quoted,
 								  table->column[ROLE_STAGE].quoted,
 								  company->attno == 0 ? "NULL" :
 								  psprintf("(c.%s)::%s", company->quoted,
 										   model->company_key.name),
-								  table->name, model->schema),
+								  table->name),
 						 0, NULL, NULL);
 	span_end(&span);
 	for (;;)
@@ -402,15 +405,17 @@ refresh_contacts(Model *model, TimestampTz clock, bool rewind, bool no_lock)
 		result = SPI_tuptable;
 		run = start_quiet_run(model, clock);
 		run->rewind = rewind;
-		run->no_lock = no_lock;
+		run->no_lock = sync;
+		if (tally != NULL)
+			run->tally = tally;
 		old = MemoryContextSwitchTo(run->context);
 		for (uint64 i = 0; i < SPI_processed; i++)
 		{
 			bool		isnull;
 			Datum		contact = query_value(i, 1, &isnull);
 
-			if (DatumGetBool(query_value(i, 2, &isnull)))
-				import_contact(run, contact, i);
+			if (sync)
+				sync_company(run, contact, i);
 			(void) run_add_contact(run, CONTACT_REBUILT, contact);
 			count++;
 		}
@@ -427,12 +432,12 @@ refresh_contacts(Model *model, TimestampTz clock, bool rewind, bool no_lock)
  * model's clock.  Takes the locks of decide.c on all contacts.
  */
 int64
-refresh_at(Model *model, TimestampTz clock, bool rewind)
+refresh_at(Model *model, TimestampTz clock, bool rewind, Tally *tally)
 {
 	int64		count;
 
 	SPI_connect();
-	count = refresh_contacts(model, clock, rewind, false);
+	count = refresh_contacts(model, clock, rewind, false, tally);
 	SPI_finish();
 	return count;
 }
@@ -443,7 +448,7 @@ refresh_at(Model *model, TimestampTz clock, bool rewind)
 int64
 refresh_all(Model *model)
 {
-	return refresh_at(model, DT_NOEND, false);
+	return refresh_at(model, DT_NOEND, false, NULL);
 }
 
 /*
@@ -457,7 +462,7 @@ refresh_take_in(Model *model, List *segments)
 	if (segments != NIL)
 		refresh_segments(model, segments);
 	else
-		(void) refresh_contacts(model, DT_NOEND, false, true);
+		(void) refresh_contacts(model, DT_NOEND, false, true, NULL);
 	SPI_finish();
 }
 

@@ -10,6 +10,9 @@
 
 #include "run.h"
 
+/* Atoms that one statement computes at most: a row has only so many columns. */
+#define MAX_JOINED_ATOMS 100
+
 /* A scan over all contacts with the values of some atoms. */
 typedef struct ContactScan
 {
@@ -35,6 +38,7 @@ extern List *refresh_atoms(ContactScan *scan, int row);
 extern void refresh_take_in(Model *model, List *segments);
 extern bool refresh_is_member(Model *model, Datum contact, const char *text,
 							  int segment);
-extern int64 refresh_at(Model *model, TimestampTz clock, bool rewind);
+extern int64 refresh_at(Model *model, TimestampTz clock, bool rewind,
+						Tally *tally);
 
 #endif							/* LIFECYCLE_REFRESH_H */

@@ -307,6 +307,27 @@ load_state_table(Model *model, Oid schema)
 						model->schema)));
 }
 
+/*
+ * Is there a foreign key from contacts to companies?
+ */
+static void
+load_company_key(Model *model)
+{
+	Relation	rel = table_open(model->table[CONTACTS].relid, AccessShareLock);
+	ListCell   *cell;
+
+	foreach(cell, RelationGetFKeyList(rel))
+	{
+		ForeignKeyCacheInfo *key = lfirst(cell);
+
+		if (key->confrelid == model->table[COMPANIES].relid &&
+			key->nkeys == 1 &&
+			key->conkey[0] == model->table[CONTACTS].column[ROLE_COMPANY].attno)
+			model->company_key_checked = true;
+	}
+	table_close(rel, NoLock);
+}
+
 static void
 load_key_types(Model *model)
 {
@@ -358,6 +379,7 @@ load_configuration(Model *model, Oid *relids)
 		if (OidIsValid(relids[kind]))
 			load_table(model, kind, relids[kind]);
 	load_key_types(model);
+	load_company_key(model);
 	load_state_table(model, schema);
 	MemoryContextSwitchTo(old);
 

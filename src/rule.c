@@ -255,6 +255,9 @@ compare_firings(const void *a, const void *b)
 		return first->rule->position < second->rule->position ? -1 : 1;
 	if (first->rule->id != second->rule->id)
 		return first->rule->id < second->rule->id ? -1 : 1;
+	if (first->event != NULL && second->event != NULL &&
+		first->event->time != second->event->time)
+		return first->event->time < second->event->time ? -1 : 1;
 	return first->order - second->order;
 }
 
@@ -453,8 +456,9 @@ rule_fire_all(Run *run, List *stage_changes, List *deal_changes)
 {
 	FiringList	list = {0};
 
-	list_free(run->fired);
-	run->fired = NIL;
+	/* A loop is named by the rules that fired in its later half. */
+	if (run->round < run->model->max_cascade / 2)
+		run->fired = NIL;
 	gather_firings(run, &list, stage_changes, deal_changes);
 	if (list.count == 0)
 		return;

@@ -252,6 +252,7 @@ run_start(Model *model)
 	run->subid = GetCurrentSubTransactionId();
 	run->role = GetUserNameFromId(GetUserId(), false);
 	run->clock = GetCurrentTransactionStartTimestamp();
+	run->tally = &run->own_tally;
 	run->reason.cause = "update";
 	if (api_active)
 	{

@@ -155,6 +155,16 @@ typedef struct CompanyMove
 	Reason		reason;
 } CompanyMove;
 
+/* What runs did. */
+typedef struct Tally
+{
+	int64		contacts;		/* looked at */
+	int64		entered;		/* memberships */
+	int64		left;
+	int64		stages;			/* moved */
+	int64		deals;			/* opened */
+} Tally;
+
 typedef struct Run
 {
 	Model	   *model;
@@ -193,11 +203,8 @@ typedef struct Run
 	ExprContext *econtext;
 
 	/* What was done. */
-	int64		contacts;
-	int64		entered;
-	int64		left;
-	int64		stages;
-	int64		deals;
+	Tally		own_tally;
+	Tally	   *tally;			/* the run's own, or of several runs */
 	int			problems;
 } Run;
 

@@ -22,6 +22,7 @@
  */
 #include "lifecycle.h"
 
+#include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
 
@@ -75,4 +76,17 @@ void
 path_unpin(int level)
 {
 	AtEOXact_GUC(true, level);
+}
+
+/*
+ * text_argument: a text argument of a function, which must not be null.
+ */
+char *
+text_argument(FunctionCallInfo fcinfo, int number, const char *name)
+{
+	if (PG_ARGISNULL(number))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", name)));
+	return text_to_cstring(PG_GETARG_TEXT_PP(number));
 }

@@ -33,16 +33,6 @@ PG_FUNCTION_INFO_V1(take_in);
 
 #define BATCH 5000
 
-/* What a tick did, in the order of its result columns. */
-typedef struct Tally
-{
-	int64		contacts;
-	int64		entered;
-	int64		left;
-	int64		stages;
-	int64		deals;
-} Tally;
-
 /*
  * Is the model at a later instant than this one?
  */
@@ -144,12 +134,7 @@ tick_batch(Model *model, Datum *contacts, int count, TimestampTz at,
 	run->reason.cause = "tick";
 	for (int i = 0; i < count; i++)
 		(void) run_add_contact(run, CONTACT_DUE, contacts[i]);
-	run_work(run);
-	tally->contacts += run->contacts;
-	tally->entered += run->entered;
-	tally->left += run->left;
-	tally->stages += run->stages;
-	tally->deals += run->deals;
+	run->tally = tally;
 	run_finish(run);
 }
 
@@ -202,7 +187,7 @@ lifecycle_tick(PG_FUNCTION_ARGS)
 	if (is_rewind(model, at))
 	{
 		set_clock(model, at);
-		tally.contacts = refresh_at(model, at, true);
+		(void) refresh_at(model, at, true, &tally);
 	}
 	else
 	{

@@ -181,12 +181,12 @@ CREATE FUNCTION @extschema@.lifecycle_explain(
 	model text, predicate text,
 	OUT part text, OUT kind text, OUT event text, OUT method text)
 RETURNS SETOF record
-AS 'MODULE_PATHNAME', 'lifecycle_explain' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+AS 'MODULE_PATHNAME', 'lifecycle_explain' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.lifecycle_explain(text, text) IS
 'the atoms and columns of a predicate and how each is kept right: counted, timed, looked up, segment, column; raises the errors of the text with their position';
 
 CREATE FUNCTION @extschema@.lifecycle_preview(model text, predicate text) RETURNS SETOF text
-AS 'MODULE_PATHNAME', 'lifecycle_preview' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+AS 'MODULE_PATHNAME', 'lifecycle_preview' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.lifecycle_preview(text, text) IS
 'the keys of the contacts for which a predicate holds now, without saving it; raises 42501 unless the caller owns the model';
 

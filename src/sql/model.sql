@@ -520,6 +520,8 @@ BEGIN
 		PERFORM lifecycle.compile_segments(m.name);
 		PERFORM lifecycle.reload(m.name);
 		PERFORM lifecycle.take_in(m.name);
+	ELSIF setting_name = 'company_stage' THEN
+		PERFORM lifecycle.take_in(m.name);
 	END IF;
 END
 $$;

@@ -1,0 +1,232 @@
+/*
+ * What all figures share: tables as an application would have them, the peers'
+ * triggers, and the events to be inserted.
+ *
+ * A contact has habits: two of the event names.  In the steady state its counts
+ * of these have reached every threshold, so that more of them change nothing.
+ * An event of another name makes the contact enter a segment.
+ */
+CREATE EXTENSION lifecycle;
+CREATE SCHEMA bench;
+
+-- The name of the event that stands so far from the contact's own place among
+-- the 40 names.  Habits are at 0 and 11.
+CREATE FUNCTION bench.event_name(contact bigint, place bigint) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN 'Event ' || ((contact * 7 + place) % 40 + 1);
+
+-- Contacts and events, with the indexes that everybody would have.
+CREATE FUNCTION bench.create_tables(schema_name text, contacts bigint) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+	EXECUTE format($ddl$
+		CREATE SCHEMA %1$I;
+		CREATE TABLE %1$I.contacts (
+			id			bigint PRIMARY KEY,
+			email		text,
+			country		text
+		);
+		CREATE TABLE %1$I.events (
+			id			bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+			contact_id	bigint NOT NULL,
+			name		text NOT NULL,
+			occurred_at	timestamptz NOT NULL,
+			properties	jsonb
+		);
+		CREATE INDEX events_contact ON %1$I.events (contact_id, name, occurred_at);
+		INSERT INTO %1$I.contacts
+		SELECT i, 'contact' || i || '@example.com', (ARRAY['FI', 'SE', 'NO', 'DK'])[i %% 4 + 1]
+		FROM generate_series(1, %2$s) i $ddl$, schema_name, contacts);
+END
+$$;
+
+-- Attaches the tables; they have no contacts yet.
+CREATE FUNCTION bench.attach(model text, template text DEFAULT 'empty') RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+	PERFORM lifecycle_attach(model, contacts => format('%I.contacts', 'bench_' || model)::regclass,
+		events => format('%I.events', 'bench_' || model)::regclass, template => template);
+END
+$$;
+
+-- Many segments at once, as lifecycle_add_segment would add them one by one to
+-- a model without contacts.  (One by one, 10,000 segments take minutes.)
+CREATE FUNCTION bench.add_segments(model text, predicates text[]) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+	EXECUTE format($sql$
+		CREATE TEMPORARY TABLE compiled AS
+		SELECT p.i, p.predicate, c.atoms, c.atom_events, c.atom_methods
+		FROM unnest($1) WITH ORDINALITY p (predicate, i)
+		CROSS JOIN LATERAL lifecycle.compile(%1$L, p.predicate, 'predicate') c;
+
+		INSERT INTO %1$I.segment (name, predicate) SELECT 'Segment ' || i, predicate FROM compiled ORDER BY i;
+		INSERT INTO %1$I.atom (id, event, definition, method, segments)
+		SELECT row_number() OVER (ORDER BY min(s.id), a.definition), a.event, a.definition, a.method, array_agg(DISTINCT s.id)
+		FROM compiled c
+		JOIN %1$I.segment s ON s.name = 'Segment ' || c.i
+		CROSS JOIN LATERAL unnest(c.atoms, c.atom_events, c.atom_methods) a (definition, event, method)
+		GROUP BY a.event, a.definition, a.method;
+		UPDATE %1$I.segment s
+		SET atoms = ARRAY(SELECT a.id FROM unnest(c.atoms) WITH ORDINALITY u (definition, i)
+						  JOIN %1$I.atom a USING (definition) ORDER BY u.i)
+		FROM compiled c WHERE s.name = 'Segment ' || c.i;
+		DROP TABLE compiled $sql$, model) USING predicates;
+	PERFORM lifecycle.reload(model);
+END
+$$;
+
+/*
+ * The peers.  Rules are rows, so that marketing can add one without a deploy;
+ * only counts that can still reach a threshold are written, which is what keeps
+ * the steady state cheap.  Neither sees UPDATE and DELETE of events, and neither
+ * writes a history: both would cost more.
+ */
+CREATE FUNCTION bench.create_peer(schema_name text) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+	EXECUTE format($ddl$
+		CREATE TABLE %1$I.rule (
+			segment		integer PRIMARY KEY,
+			name		text NOT NULL,
+			threshold	integer NOT NULL
+		);
+		CREATE INDEX rule_name ON %1$I.rule (name, threshold);
+		CREATE TABLE %1$I.highest_threshold (
+			name		text PRIMARY KEY,
+			threshold	integer NOT NULL
+		);
+		CREATE TABLE %1$I.counter (
+			contact_id	bigint,
+			name		text,
+			number		integer NOT NULL,
+			PRIMARY KEY (contact_id, name)
+		);
+		CREATE TABLE %1$I.member (
+			segment		integer,
+			contact_id	bigint,
+			entered_at	timestamptz NOT NULL,
+			PRIMARY KEY (segment, contact_id)
+		);
+		CREATE INDEX member_contact ON %1$I.member (contact_id);
+
+		INSERT INTO %1$I.rule SELECT segment, name, threshold FROM bench.rule;
+		INSERT INTO %1$I.highest_threshold SELECT name, max(threshold) FROM %1$I.rule GROUP BY name;
+
+		CREATE FUNCTION %1$I.count_row() RETURNS trigger
+		LANGUAGE plpgsql
+		AS $function$
+		DECLARE
+			highest integer;
+			reached integer;
+		BEGIN
+			SELECT h.threshold, c.number INTO highest, reached
+			FROM %1$I.highest_threshold h
+			LEFT JOIN %1$I.counter c ON c.contact_id = NEW.contact_id AND c.name = NEW.name
+			WHERE h.name = NEW.name;
+			IF highest IS NULL OR reached >= highest THEN
+				RETURN NULL;
+			END IF;
+
+			INSERT INTO %1$I.counter AS c (contact_id, name, number)
+			VALUES (NEW.contact_id, NEW.name, 1)
+			ON CONFLICT (contact_id, name) DO UPDATE SET number = c.number + 1
+			RETURNING c.number INTO reached;
+
+			INSERT INTO %1$I.member (segment, contact_id, entered_at)
+			SELECT r.segment, NEW.contact_id, now()
+			FROM %1$I.rule r
+			WHERE r.name = NEW.name AND r.threshold = reached;
+			RETURN NULL;
+		END
+		$function$;
+
+		CREATE FUNCTION %1$I.count_rows() RETURNS trigger
+		LANGUAGE plpgsql
+		AS $function$
+		BEGIN
+			WITH fresh AS MATERIALIZED (
+				SELECT n.contact_id, n.name, count(*) AS number
+				FROM new_rows n
+				GROUP BY n.contact_id, n.name
+			), mattering AS MATERIALIZED (
+				SELECT f.contact_id, f.name, f.number, coalesce(c.number, 0) AS before
+				FROM fresh f
+				JOIN %1$I.highest_threshold h ON h.name = f.name
+				LEFT JOIN %1$I.counter c ON c.contact_id = f.contact_id AND c.name = f.name
+				WHERE c.number IS NULL OR c.number < h.threshold
+			), counted AS (
+				INSERT INTO %1$I.counter AS c (contact_id, name, number)
+				SELECT m.contact_id, m.name, m.number FROM mattering m
+				ORDER BY m.contact_id, m.name
+				ON CONFLICT (contact_id, name) DO UPDATE SET number = c.number + excluded.number
+				RETURNING c.contact_id, c.name, c.number
+			)
+			INSERT INTO %1$I.member (segment, contact_id, entered_at)
+			SELECT r.segment, c.contact_id, now()
+			FROM counted c
+			JOIN mattering m ON m.contact_id = c.contact_id AND m.name = c.name
+			JOIN %1$I.rule r ON r.name = c.name AND r.threshold > m.before AND r.threshold <= c.number
+			ON CONFLICT DO NOTHING;
+			RETURN NULL;
+		END
+		$function$;
+
+		INSERT INTO %1$I.counter
+		SELECT contact_id, name, count(*) FROM %1$I.events
+		JOIN %1$I.highest_threshold USING (name) GROUP BY contact_id, name;
+		INSERT INTO %1$I.member
+		SELECT r.segment, c.contact_id, now()
+		FROM %1$I.counter c JOIN %1$I.rule r ON r.name = c.name AND r.threshold <= c.number $ddl$, schema_name);
+END
+$$;
+
+CREATE FUNCTION bench.create_row_trigger(schema_name text) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+	EXECUTE format('CREATE TRIGGER count_row AFTER INSERT ON %1$I.events
+		FOR EACH ROW EXECUTE FUNCTION %1$I.count_row()', schema_name);
+END
+$$;
+
+CREATE FUNCTION bench.create_statement_trigger(schema_name text) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+	EXECUTE format('CREATE TRIGGER count_rows AFTER INSERT ON %1$I.events
+		REFERENCING NEW TABLE AS new_rows
+		FOR EACH STATEMENT EXECUTE FUNCTION %1$I.count_rows()', schema_name);
+END
+$$;
+
+-- The nightly rebuild: one INSERT ... SELECT per segment.
+CREATE PROCEDURE bench.rebuild(schema_name text)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+	r record;
+BEGIN
+	EXECUTE format('TRUNCATE %I.member', schema_name);
+	FOR r IN SELECT * FROM bench.rule ORDER BY segment LOOP
+		EXECUTE format('INSERT INTO %1$I.member SELECT $1, contact_id, now() FROM %1$I.events
+			WHERE name = $2 GROUP BY contact_id HAVING count(*) >= $3', schema_name)
+			USING r.segment, r.name, r.threshold;
+	END LOOP;
+END
+$$;
+
+-- What must hold, or the figures mean nothing.
+CREATE FUNCTION bench.check(what text, holds boolean) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+	IF holds IS NOT TRUE THEN
+		RAISE EXCEPTION 'the benchmark did not do what it measures: %', what;
+	END IF;
+END
+$$;
