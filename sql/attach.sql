@@ -121,8 +121,7 @@ SELECT * FROM oracle.check('attach_gym', '2024-01-01 15:00:00+00');
 SET timezone = 'UTC';
 SELECT contact, segment, change, at, cause, event, event_at FROM attach_gym.segment_history ORDER BY id;
 -- back again: time may also be turned back, and everything is as it was then
--- expected: 1 | 0
--- SELECT entered, "left" FROM lifecycle_tick('attach_gym', '2023-12-31 15:00:00+00');
+SELECT entered, "left" FROM lifecycle_tick('attach_gym', '2023-12-31 15:00:00+00');
 SELECT lifecycle_tick('attach_gym', '2023-12-31 15:00:00+00') IS NOT NULL AS ticked;
 SELECT segment, contact FROM attach_gym.segment_member;
 SELECT * FROM oracle.check('attach_gym', '2023-12-31 15:00:00+00');

@@ -131,11 +131,10 @@ DROP TRIGGER a_log ON dml_crm.contacts;
 -- a trigger that is named after ours and sets a stage: checked all the same
 CREATE FUNCTION dml_crm.meddle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.stage := NEW.owner; RETURN NEW; END';
 CREATE TRIGGER z_meddle BEFORE INSERT OR UPDATE ON dml_crm.contacts FOR EACH ROW EXECUTE FUNCTION dml_crm.meddle();
--- expected: all three refused, with the valid stages in the hint
--- UPDATE dml_crm.contacts SET owner = 'nonsense', stage = 'Lead' WHERE id = 10;
--- UPDATE dml_crm.contacts SET owner = 'nonsense' WHERE id = 11;
--- INSERT INTO dml_crm.contacts (id, owner) VALUES (12, 'nonsense');
--- SELECT id, stage FROM dml_crm.contacts WHERE id >= 10 ORDER BY id;
+UPDATE dml_crm.contacts SET owner = 'nonsense', stage = 'Lead' WHERE id = 10;
+UPDATE dml_crm.contacts SET owner = 'nonsense' WHERE id = 11;
+INSERT INTO dml_crm.contacts (id, owner) VALUES (12, 'nonsense');
+SELECT id, stage FROM dml_crm.contacts WHERE id >= 10 ORDER BY id;
 -- what it sets is a stage: taken over as any other
 UPDATE dml_crm.contacts SET owner = 'SQL', stage = 'Lead' WHERE id = 11;
 UPDATE dml_crm.contacts SET owner = 'Opportunity' WHERE id = 11;

@@ -140,10 +140,9 @@ SELECT * FROM pg_temp.wrong();
 -- a company that comes later, and one that goes
 ALTER TABLE segment_crm.contacts DROP CONSTRAINT contacts_company_id_fkey;
 UPDATE segment_crm.contacts SET company_id = 3 WHERE id = 1;
--- expected: 1 is in "company" as soon as company 3 is there
--- INSERT INTO segment_crm.companies (id, industry) VALUES (3, 'Tools');
--- SELECT * FROM pg_temp.members('company');
--- SELECT * FROM pg_temp.wrong();
+INSERT INTO segment_crm.companies (id, industry) VALUES (3, 'Tools');
+SELECT * FROM pg_temp.members('company');
+SELECT * FROM pg_temp.wrong();
 DELETE FROM segment_crm.companies WHERE id = 1;
 SELECT * FROM pg_temp.members('company');
 SELECT segment, change FROM segment_crm.segment_history WHERE contact = 2 AND segment = 'company' ORDER BY id;
