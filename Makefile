@@ -4,10 +4,11 @@
 #                           (another one: make PG_CONFIG=/path/to/pg_config)
 #   make demo               the main job on real data, in a throw-away cluster
 #   make test               every test, in throw-away clusters
+#   make bench              every figure about speed, into bench/results
 #   make installcheck       regression and isolation tests, on your own server
 #   make STRICT=1 objects   compile only, every warning an error
 #
-# demo and test need no PostgreSQL on the machine: they install the Debian
+# demo, test and bench need no PostgreSQL on the machine: they install the Debian
 # packages that they miss.  So this file must be readable without pg_config.
 
 EXTENSION = lifecycle
@@ -18,7 +19,7 @@ PGFILEDESC = "lifecycle - lifecycle stages, segments and deals"
 
 # The install script, in the order in which its objects depend on each other.
 SQL_PARTS = schema registry engine model attach template stage segment rule \
-	views status
+	views status verify
 SQL_FILES = $(SQL_PARTS:%=src/sql/%.sql)
 
 DATA = $(wildcard lifecycle--*--*.sql)
@@ -50,13 +51,19 @@ PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
 all:
 
-runs = demo test $(patsubst %/run,%,$(wildcard bench/run))
-
-$(runs):
+demo test:
 	@PG_CONFIG='$(if $(filter-out undefined default file,$(origin PG_CONFIG)),$(PG_CONFIG))' \
 		test/run $@
 
-.PHONY: all objects $(runs)
+# The report comes by file descriptor 3.
+bench:
+	@report=$$(mktemp) && \
+	PG_CONFIG='$(if $(filter-out undefined default file,$(origin PG_CONFIG)),$(PG_CONFIG))' \
+	COMMIT="$$(git describe --always --dirty 2>/dev/null)" test/run bench 3>"$$report" && \
+	mkdir -p bench/results && cat "$$report" >bench/results/$$(date -u +%F).md && \
+	cat "$$report" && rm "$$report"
+
+.PHONY: all demo test bench objects
 
 ifneq (,$(wildcard $(PGXS)))
 

@@ -36,15 +36,16 @@
 #define BATCH 5000
 
 /*
- * Open a cursor on the newest snapshot, our own changes included.
+ * Open a cursor on a snapshot; NULL for the newest, our own changes included.
  */
 static Portal
-open_cursor(const char *sql, int nargs, Oid *types, Datum *values)
+open_cursor(const char *sql, int nargs, Oid *types, Datum *values,
+			Snapshot snapshot)
 {
 	Portal		portal;
 
 	CommandCounterIncrement();
-	PushActiveSnapshot(GetLatestSnapshot());
+	PushActiveSnapshot(snapshot != NULL ? snapshot : GetLatestSnapshot());
 	portal = SPI_cursor_open_with_args(NULL, sql, nargs, types, values, NULL,
 									   true, 0);
 	PopActiveSnapshot();
@@ -117,7 +118,8 @@ refresh_scan(ContactScan *scan)
 
 	span_read(&span, contacts->owner);
 	level = path_pin();
-	portal = open_cursor(sql.data, 2 * scan->natoms, types, values);
+	portal = open_cursor(sql.data, 2 * scan->natoms, types, values,
+						 scan->snapshot);
 	for (;;)
 	{
 		MemoryContext old;
@@ -388,7 +390,7 @@ refresh_contacts(Model *model, TimestampTz clock, bool rewind, bool sync,
 								  psprintf("(c.%s)::%s", company->quoted,
 										   model->company_key.name),
 								  table->name),
-						 0, NULL, NULL);
+						 0, NULL, NULL, NULL);
 	span_end(&span);
 	for (;;)
 	{

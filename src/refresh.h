@@ -22,6 +22,7 @@ typedef struct ContactScan
 	Atom	  **atoms;
 	bool		rows;			/* with the contact's and company's row */
 	const char *member_of;		/* with membership of this segment, or NULL */
+	Snapshot	snapshot;		/* NULL: the newest */
 	void		(*work) (struct ContactScan *scan);	/* called for each batch */
 
 	/*

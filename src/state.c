@@ -104,7 +104,10 @@ state_new(int known)
 	return row;
 }
 
-static StateRow *
+/*
+ * state_unpack: a state from its bytea; raises XX001 if it is damaged.
+ */
+StateRow *
 state_unpack(const bytea *packed)
 {
 	StateRow   *row = palloc0(sizeof(StateRow));
@@ -221,13 +224,22 @@ state_pack(const StateRow *row)
 StateReader *
 state_begin_read(Model *model)
 {
+	CommandCounterIncrement();
+	return state_begin_read_at(model, GetLatestSnapshot());
+}
+
+/*
+ * state_begin_read_at: the same on a given snapshot.
+ */
+StateReader *
+state_begin_read_at(Model *model, Snapshot snapshot)
+{
 	StateReader *reader = palloc(sizeof(StateReader));
 
 	reader->model = model;
 	reader->table = table_open(model->state_relid, AccessShareLock);
 	reader->index = index_open(model->state_index, AccessShareLock);
-	CommandCounterIncrement();
-	reader->snapshot = RegisterSnapshot(GetLatestSnapshot());
+	reader->snapshot = RegisterSnapshot(snapshot);
 	reader->equals =
 		get_opcode(get_opfamily_member(reader->index->rd_opfamily[0],
 									   reader->index->rd_opcintype[0],

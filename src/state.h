@@ -58,10 +58,12 @@ typedef struct StateReader
 } StateReader;
 
 extern StateReader *state_begin_read(Model *model);
+extern StateReader *state_begin_read_at(Model *model, Snapshot snapshot);
 extern StateRow *state_read(StateReader *reader, Datum contact);
 extern void state_end_read(StateReader *reader);
 
 extern StateRow *state_new(int known);
+extern StateRow *state_unpack(const bytea *packed);
 extern bytea *state_pack(const StateRow *row);
 extern AtomState *state_atom(StateRow *row, int id);
 extern AtomState *state_make_atom(StateRow *row, int id);

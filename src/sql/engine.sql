@@ -198,10 +198,23 @@ AS 'MODULE_PATHNAME', 'lifecycle_tick' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.lifecycle_tick(text, timestamptz, integer) IS
 'brings the contacts that are due up to an instant, at most so many: windows end, future events begin to count; returns contacts looked at, memberships entered and left, stages moved, deals opened; raises 42501 unless the caller owns the model';
 
-CREATE FUNCTION @extschema@.lifecycle_rebuild(model text) RETURNS bigint
+CREATE FUNCTION lifecycle.verify_contacts(
+	model text, OUT what text, OUT contact text, OUT name text,
+	OUT stored text, OUT computed text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'verify_contacts' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION lifecycle.verify_contacts(text) IS
+'states of contacts that differ from a recomputation: state, due time, atom, membership; raises 42501 unless the caller owns the model, and what a predicate raises';
+
+CREATE FUNCTION lifecycle.state_segments(state bytea) RETURNS integer[]
+AS 'MODULE_PATHNAME', 'state_segments' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION lifecycle.state_segments(bytea) IS
+'the numbers of the segments that a packed state says its contact is in; raises XX001 if it is damaged';
+
+CREATE FUNCTION lifecycle.rebuild_contacts(model text) RETURNS bigint
 AS 'MODULE_PATHNAME', 'lifecycle_rebuild' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.lifecycle_rebuild(text) IS
-'computes state and memberships of all contacts anew from the events and returns their number; raises 42501 unless the caller owns the model';
+COMMENT ON FUNCTION lifecycle.rebuild_contacts(text) IS
+'computes states and memberships of all contacts anew from the events and returns their number; raises 42501 unless the caller owns the model';
 
 CREATE FUNCTION @extschema@.lifecycle_rebuild(model text, contact "any") RETURNS bigint
 AS 'MODULE_PATHNAME', 'lifecycle_rebuild' LANGUAGE C VOLATILE PARALLEL UNSAFE;

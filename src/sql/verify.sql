@@ -1,0 +1,176 @@
+/*
+ * The proof that a model is right: what is stored against a recomputation.
+ */
+
+-- One object's stage and lead status: counts, and the last row of the history.
+CREATE FUNCTION lifecycle.verify_stages(m lifecycle.model, object_kind text)
+RETURNS TABLE (what text, key text, name text, stored text, computed text)
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	object text := CASE object_kind WHEN 'contact' THEN 'contacts' ELSE 'companies' END;
+	relation regclass := CASE object_kind WHEN 'contact' THEN m.contacts ELSE m.companies END;
+	kind record;
+BEGIN
+	IF relation IS NULL THEN
+		RETURN;
+	END IF;
+	RETURN QUERY EXECUTE format($sql$
+		SELECT 'number in stage', NULL::text, %1$L || ' ' || coalesce(s.stage, c.stage),
+			   coalesce(s.number, 0)::text, coalesce(c.number, 0)::text
+		FROM (SELECT stage, sum(number)::bigint AS number FROM %2$I.stage_count
+			  WHERE object = %1$L GROUP BY stage HAVING sum(number) <> 0) s
+		FULL JOIN (SELECT %3$I::text AS stage, count(*) AS number FROM %4$s
+				   WHERE %3$I IS NOT NULL GROUP BY 1) c ON c.stage = s.stage
+		WHERE s.number IS DISTINCT FROM c.number $sql$,
+		object_kind, m.name, lifecycle.mapped_column(m.name, object, 'stage'), relation);
+
+	FOR kind IN
+		SELECT * FROM (VALUES ('stage', 'stage_history', 'to_stage'),
+							  ('lead status', 'lead_status_history', 'to_status')) v (what, history, last_column)
+	LOOP
+		RETURN QUERY EXECUTE format($sql$
+			SELECT %1$L || ' of ' || %2$L, t.%3$I::text, NULL::text, h.last, t.%4$I::text
+			FROM %5$s t
+			LEFT JOIN (SELECT DISTINCT ON (%2$I) %2$I AS k, %6$I AS last FROM %7$I.%8$I
+					   WHERE object = %2$L ORDER BY %2$I, id DESC) h ON h.k = t.%3$I
+			WHERE h.last IS DISTINCT FROM t.%4$I::text $sql$,
+			kind.what, object_kind, lifecycle.mapped_column(m.name, object, 'key'),
+			lifecycle.mapped_column(m.name, object, replace(kind.what, ' ', '_')), relation,
+			kind.last_column, m.name, kind.history);
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION lifecycle.verify_stages(lifecycle.model, text) IS
+'where counts and history of stages and lead statuses differ from the rows';
+
+CREATE FUNCTION lifecycle.verify_deals(m lifecycle.model)
+RETURNS TABLE (what text, key text, name text, stored text, computed text)
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	key_column text := lifecycle.mapped_column(m.name, 'deals', 'key');
+	stage_column text := lifecycle.mapped_column(m.name, 'deals', 'stage');
+	open_column text := lifecycle.mapped_column(m.name, 'deals', 'is_open');
+	pipeline_column text := lifecycle.mapped_column(m.name, 'deals', 'pipeline');
+BEGIN
+	IF m.deals IS NULL THEN
+		RETURN;
+	END IF;
+	RETURN QUERY EXECUTE format($sql$
+		SELECT 'open deal', d.%1$I::text, NULL::text, d.%2$I::text, (s.kind = 'open')::text
+		FROM %3$s d
+		LEFT JOIN %4$I.deal_stage s ON s.name = d.%5$I::text AND s.pipeline = %6$s
+		WHERE d.%2$I IS DISTINCT FROM (s.kind = 'open') $sql$,
+		key_column, open_column, m.deals, m.name, stage_column,
+		CASE WHEN pipeline_column IS NOT NULL THEN format('d.%I::text', pipeline_column)
+			 ELSE format('(SELECT p.name FROM %I.pipeline p ORDER BY p.position, p.name LIMIT 1)', m.name) END);
+	RETURN QUERY EXECUTE format($sql$
+		SELECT 'stage of deal', d.%1$I::text, NULL::text, h.last, d.%2$I::text
+		FROM %3$s d
+		LEFT JOIN (SELECT DISTINCT ON (deal) deal, to_stage AS last FROM %4$I.deal_history
+				   ORDER BY deal, id DESC) h ON h.deal = d.%1$I
+		WHERE h.last IS DISTINCT FROM d.%2$I::text $sql$,
+		key_column, stage_column, m.deals, m.name);
+END
+$$;
+COMMENT ON FUNCTION lifecycle.verify_deals(lifecycle.model) IS
+'where open deals and their history differ from the rows';
+
+CREATE FUNCTION @extschema@.lifecycle_verify(model text)
+RETURNS TABLE (what text, key text, name text, stored text, computed text)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	m lifecycle.model := lifecycle.find_own_model(model);
+BEGIN
+	RETURN QUERY SELECT v.what, v.contact, v.name, v.stored, v.computed
+		FROM lifecycle.verify_contacts(m.name) v;
+
+	-- the table of members is what the states say
+	RETURN QUERY EXECUTE format($sql$
+		WITH packed AS (
+			SELECT s.contact, g.name FROM %1$I.contact_state s
+			CROSS JOIN LATERAL unnest(lifecycle.state_segments(s.state)) u (id)
+			JOIN %1$I.segment g ON g.id = u.id),
+		listed AS (SELECT contact, segment FROM %1$I.segment_member)
+		SELECT 'segment_member', x.contact::text, x.name, 'absent', 'present'
+		FROM (SELECT * FROM packed EXCEPT ALL SELECT * FROM listed) x
+		UNION ALL
+		SELECT 'segment_member', x.contact::text, x.segment, 'present', 'absent'
+		FROM (SELECT * FROM listed EXCEPT ALL SELECT * FROM packed) x $sql$, m.name);
+
+	-- states of contacts that are not there any more
+	RETURN QUERY EXECUTE format($sql$
+		SELECT 'state', s.contact::text, NULL::text, 'one', 'none'
+		FROM %1$I.contact_state s
+		WHERE get_byte(s.state, 1) & 1 = 0
+		  AND NOT EXISTS (SELECT FROM %2$s c WHERE c.%3$I = s.contact) $sql$,
+		m.name, m.contacts, lifecycle.mapped_column(m.name, 'contacts', 'key'));
+
+	RETURN QUERY SELECT * FROM lifecycle.verify_stages(m, 'contact');
+	RETURN QUERY SELECT * FROM lifecycle.verify_stages(m, 'company');
+	RETURN QUERY SELECT * FROM lifecycle.verify_deals(m);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.lifecycle_verify(text) IS
+'rows in which what is stored differs from a recomputation from the application tables: states, due times, atoms, memberships, numbers per stage, histories, open deals; none is the proof; lifecycle_rebuild repairs states and memberships; raises 42501 unless the caller owns the model';
+
+-- Numbers per stage as they are in the rows.  The caller has locked the model.
+CREATE FUNCTION lifecycle.count_stages(m lifecycle.model) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	kind record;
+BEGIN
+	FOR kind IN
+		SELECT * FROM (VALUES ('contact', 'contacts', m.contacts), ('company', 'companies', m.companies)) v (object, name, relation)
+		WHERE v.relation IS NOT NULL
+	LOOP
+		EXECUTE format('DELETE FROM %I.stage_count WHERE object = %L', m.name, kind.object);
+		EXECUTE format($sql$
+			INSERT INTO %1$I.stage_count (object, stage, number)
+			SELECT %2$L, %3$I::text, count(*) FROM %4$s WHERE %3$I IS NOT NULL GROUP BY 2 $sql$,
+			m.name, kind.object, lifecycle.mapped_column(m.name, kind.name, 'stage'), kind.relation);
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION lifecycle.count_stages(lifecycle.model) IS
+'counts contacts and companies per stage anew';
+
+CREATE FUNCTION @extschema@.lifecycle_rebuild(model text) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	m lifecycle.model := lifecycle.find_own_model(model);
+	contacts bigint;
+BEGIN
+	PERFORM lifecycle.lock_model(m.name);
+	contacts := lifecycle.rebuild_contacts(m.name);
+
+	-- the table of members follows the states
+	EXECUTE format($sql$
+		DELETE FROM %1$I.segment_member x WHERE NOT EXISTS (
+			SELECT FROM %1$I.contact_state s JOIN %1$I.segment g ON g.name = x.segment
+			WHERE s.contact = x.contact AND g.id = ANY (lifecycle.state_segments(s.state))) $sql$, m.name);
+	EXECUTE format($sql$
+		INSERT INTO %1$I.segment_member (segment, contact, entered_at)
+		SELECT g.name, s.contact, coalesce(s.clock, now())
+		FROM %1$I.contact_state s
+		CROSS JOIN LATERAL unnest(lifecycle.state_segments(s.state)) u (id)
+		JOIN %1$I.segment g ON g.id = u.id
+		ON CONFLICT (segment, contact) DO NOTHING $sql$, m.name);
+	PERFORM lifecycle.count_stages(m);
+	RETURN contacts;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.lifecycle_rebuild(text) IS
+'computes states, memberships and numbers per stage anew from the application tables and returns the number of contacts; writers wait meanwhile; raises 42501 unless the caller owns the model';

@@ -1,0 +1,265 @@
+/*-------------------------------------------------------------------------
+ *
+ * verify.c
+ *	  The proof: stored states against a recomputation from the events.
+ *
+ * All segments are evaluated for all contacts from the rows and the events
+ * alone, a number of them at a time by one statement (refresh_scan), and
+ * compared with the packed state: membership, the counts and truths of
+ * atoms, and the due time.  One snapshot serves for everything, so writers
+ * need not be kept away.
+ *
+ * A contact that is due is not wrong but late: lifecycle_status shows how
+ * late, and its windows are not compared.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "lifecycle.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+
+#include "evaluate.h"
+#include "refresh.h"
+
+PG_FUNCTION_INFO_V1(verify_contacts);
+PG_FUNCTION_INFO_V1(state_segments);
+
+/* What a verification hands to the batches. */
+typedef struct VerifyArg
+{
+	ContactScan scan;
+	Run		   *run;
+	List	   *segments;		/* of Segment *, those of this scan */
+	bool		first;			/* compare what is not of one segment */
+	ReturnSetInfo *result;
+	Snapshot	snapshot;
+} VerifyArg;
+
+static void
+differ(VerifyArg *arg, Datum contact, const char *what, const char *name,
+	   const char *stored, const char *computed)
+{
+	Datum		values[5];
+	bool		nulls[5] = {false};
+
+	values[0] = CStringGetTextDatum(what);
+	values[1] = CStringGetTextDatum(key_to_text(&arg->scan.model->contact_key,
+												contact));
+	nulls[2] = name == NULL;
+	values[2] = TEXT_OR_NULL(name);
+	nulls[3] = stored == NULL;
+	values[3] = TEXT_OR_NULL(stored);
+	nulls[4] = computed == NULL;
+	values[4] = TEXT_OR_NULL(computed);
+	tuplestore_putvalues(arg->result->setResult, arg->result->setDesc, values,
+						 nulls);
+}
+
+/*
+ * Is what the state says of an atom what the events say?
+ */
+static void
+verify_atom(VerifyArg *arg, Work *work, Atom *atom, AtomValue value)
+{
+	AtomState  *entry = state_atom(work->state, atom->id);
+	int64		computed = DatumGetInt64(value.value);
+	int64		stored = entry != NULL ? entry->count : 0;
+
+	if (atom->method != METHOD_COUNT && atom->method != METHOD_WINDOW)
+		return;
+	if (entry == NULL ? atom->id > work->state->known :
+		entry->unknown || entry->due <= arg->scan.clock)
+		return;					/* will be looked up */
+	if (atom->method == METHOD_WINDOW)
+		computed = computed >= atom->spec->times ? 1 : 0;
+	if (stored != computed)
+		differ(arg, work->contact, "atom", atom->spec->definition,
+			   psprintf(INT64_FORMAT, stored),
+			   psprintf(INT64_FORMAT, computed));
+}
+
+/*
+ * Is the contact in the segments that it should be in?
+ */
+static void
+verify_segments(VerifyArg *arg, Work *work)
+{
+	ListCell   *cell;
+
+	evaluate_rows(arg->run, work);
+	foreach(cell, arg->segments)
+	{
+		Segment    *segment = lfirst(cell);
+		bool		stored = state_in_segment(work->state, segment->id);
+		bool		isnull;
+		Datum		value;
+		bool		holds;
+
+		value = evaluate_expression(arg->run, work, segment->expression,
+									&isnull);
+		holds = !isnull && DatumGetBool(value);
+		if (holds != stored)
+			differ(arg, work->contact, "membership", segment->name,
+				   stored ? "member" : "not a member",
+				   holds ? "member" : "not a member");
+	}
+}
+
+static void
+verify_row(VerifyArg *arg, StateReader *reader, int row)
+{
+	ContactScan *scan = &arg->scan;
+	Work		work = {0};
+	bool		isnull;
+	Datum		value;
+	ListCell   *cell;
+
+	work.contact = refresh_value(scan, row, 1, &isnull);
+	work.found = true;
+	work.state = state_read(reader, work.contact);
+	if (work.state == NULL || work.state->orphan)
+	{
+		if (arg->first)
+			differ(arg, work.contact, "state", NULL,
+				   work.state == NULL ? "none" : "orphan", "one");
+		return;
+	}
+	if (arg->first)
+	{
+		TimestampTz due = work.state->due;
+
+		state_set_due(work.state);
+		if (work.state->due != due)
+			differ(arg, work.contact, "due time", NULL,
+				   timestamptz_to_str(due),
+				   pstrdup(timestamptz_to_str(work.state->due)));
+	}
+	value = refresh_value(scan, row, 2, &isnull);
+	work.row = run_copy_row(value);
+	value = refresh_value(scan, row, 3, &isnull);
+	if (!isnull)
+		work.company_row = run_copy_row(value);
+	work.values = refresh_atoms(scan, row);
+	foreach(cell, work.values)
+	{
+		WorkValue  *known = lfirst(cell);
+
+		verify_atom(arg, &work, known->atom, known->value);
+	}
+	if (work.state->due > scan->clock)
+		verify_segments(arg, &work);
+}
+
+static void
+verify_batch(ContactScan *scan)
+{
+	VerifyArg  *arg = (VerifyArg *) scan;
+	StateReader *reader = state_begin_read_at(scan->model, arg->snapshot);
+	UserSpan	span;
+
+	span_read(&span, scan->model->table[CONTACTS].owner);
+	for (int i = 0; i < scan->count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		verify_row(arg, reader, i);
+	}
+	span_end(&span);
+	state_end_read(reader);
+}
+
+/*
+ * Compare the segments gathered so far.
+ */
+static void
+verify_gathered(VerifyArg *arg, List *atoms)
+{
+	ListCell   *cell;
+
+	arg->scan.natoms = list_length(atoms);
+	arg->scan.atoms = palloc((list_length(atoms) + 1) * sizeof(Atom *));
+	foreach(cell, atoms)
+		arg->scan.atoms[foreach_current_index(cell)] = lfirst(cell);
+	refresh_scan(&arg->scan);
+	arg->first = false;
+	arg->segments = NIL;
+}
+
+/*
+ * verify_contacts(model text): what, contact, name, stored, computed for each
+ * difference; none is the proof.
+ *
+ * Takes no lock on rows.  Raises 42501 unless the caller owns the model, and
+ * what a predicate raises.
+ */
+Datum
+verify_contacts(PG_FUNCTION_ARGS)
+{
+	VerifyArg	arg = {{0}};
+	Model	   *model = model_by_name(text_argument(fcinfo, 0, "model"));
+	List	   *atoms = NIL;
+	ListCell   *cell;
+
+	compat_init_result(fcinfo);
+	model_check_owner(model);
+	SPI_connect();
+	arg.run = run_start(model);
+	arg.result = (ReturnSetInfo *) fcinfo->resultinfo;
+	arg.first = true;
+	arg.scan.model = model;
+	arg.scan.clock = arg.run->clock = model->clock_by_tick ?
+		run_clock(model) : GetCurrentTimestamp();
+	arg.run->clock_given = true;
+	arg.scan.rows = true;
+	arg.scan.work = verify_batch;
+	arg.snapshot = arg.scan.snapshot = RegisterSnapshot(GetLatestSnapshot());
+	foreach(cell, network_all_segments(model))
+	{
+		Segment    *segment = network_segment(model, lfirst_int(cell));
+
+		if (segment->expression == NULL)
+			network_compile_segment(model, segment);
+		for (int i = 0; i < segment->natoms; i++)
+		{
+			Atom	   *atom = segment->expression->atoms[i];
+
+			if (atom->method != METHOD_SEGMENT &&
+				list_length(atoms) < MAX_JOINED_ATOMS)
+				atoms = list_append_unique_ptr(atoms, atom);
+		}
+		arg.segments = lappend(arg.segments, segment);
+		if (list_length(atoms) >= MAX_JOINED_ATOMS / 4)
+		{
+			verify_gathered(&arg, atoms);
+			atoms = NIL;
+		}
+	}
+	if (arg.first || arg.segments != NIL)
+		verify_gathered(&arg, atoms);
+	UnregisterSnapshot(arg.snapshot);
+	evaluate_end(arg.run);
+	run_finish(arg.run);
+	SPI_finish();
+	return (Datum) 0;
+}
+
+/*
+ * state_segments(state bytea): the numbers of the segments that a packed
+ * state says the contact is in.  Raises XX001 if it is damaged.
+ */
+Datum
+state_segments(PG_FUNCTION_ARGS)
+{
+	StateRow   *row = state_unpack(PG_GETARG_BYTEA_PP(0));
+	Datum	   *ids = palloc((row->nsegments + 1) * sizeof(Datum));
+
+	for (int i = 0; i < row->nsegments; i++)
+		ids[i] = Int32GetDatum(row->segments[i]);
+	PG_RETURN_ARRAYTYPE_P(construct_array(ids, row->nsegments, INT4OID, 4,
+										  true, TYPALIGN_INT));
+}
