@@ -69,6 +69,10 @@ ifneq (,$(wildcard $(PGXS)))
 
 include $(PGXS)
 
+# The databases that test/run uses too: error messages name them.
+CONTRIB_TESTDB = lifecycle_regress
+ISOLATION_TESTDB = lifecycle_isolation
+
 objects: $(OBJS)
 
 $(OBJS): $(wildcard src/*.h)
