@@ -53,6 +53,48 @@ open_cursor(const char *sql, int nargs, Oid *types, Datum *values,
 }
 
 /*
+ * The rows of a scan: contacts left-joined with their atoms; or if only
+ * contacts with events matter, the atoms joined with one another and then
+ * with the contacts.
+ */
+static void
+append_from(StringInfo sql, ContactScan *scan, bool company)
+{
+	Model	   *model = scan->model;
+	AppTable   *contacts = &model->table[CONTACTS];
+	AppTable   *companies = &model->table[COMPANIES];
+	const char *key = psprintf("c.%s", contacts->column[ROLE_KEY].quoted);
+	StringInfoData found;
+
+	initStringInfo(&found);
+	if (!scan->events_only)
+		appendStringInfo(sql, " FROM %s AS c", contacts->name);
+	for (int i = 0; i < scan->natoms; i++)
+	{
+		appendStringInfo(sql, "%s(%s) AS a%d",
+						 !scan->events_only ? " LEFT JOIN " :
+						 i > 0 ? " FULL JOIN " : " FROM ",
+						 atom_scan_sql(model, scan->atoms[i], true, 2 * i + 1),
+						 i);
+		if (!scan->events_only)
+			appendStringInfo(sql, " ON a%d.contact OPERATOR(pg_catalog.=) %s",
+							 i, key);
+		else if (i > 0)
+			appendStringInfo(sql, " ON a%d.contact OPERATOR(pg_catalog.=)"
+							 " COALESCE(%s)", i, found.data);
+		appendStringInfo(&found, "%sa%d.contact", i > 0 ? ", " : "", i);
+	}
+	if (scan->events_only)
+		appendStringInfo(sql, " JOIN %s AS c ON %s OPERATOR(pg_catalog.=)"
+						 " COALESCE(%s)", contacts->name, key, found.data);
+	if (company)
+		appendStringInfo(sql, " LEFT JOIN %s AS co"
+						 " ON co.%s OPERATOR(pg_catalog.=) c.%s",
+						 companies->name, companies->column[ROLE_KEY].quoted,
+						 contacts->column[ROLE_COMPANY].quoted);
+}
+
+/*
  * refresh_scan: hand the values of some atoms for all contacts to a
  * function, batch by batch.
  *
@@ -65,11 +107,10 @@ refresh_scan(ContactScan *scan)
 {
 	Model	   *model = scan->model;
 	AppTable   *contacts = &model->table[CONTACTS];
-	AppTable   *companies = &model->table[COMPANIES];
-	bool		company = OidIsValid(companies->relid) &&
+	bool		company = scan->rows &&
+		OidIsValid(model->table[COMPANIES].relid) &&
 		contacts->column[ROLE_COMPANY].attno != 0;
 	StringInfoData sql;
-	StringInfoData joins;
 	Oid		   *types = palloc(2 * (scan->natoms + 1) * sizeof(Oid));
 	Datum	   *values = palloc(2 * (scan->natoms + 1) * sizeof(Datum));
 	Portal		portal;
@@ -80,10 +121,10 @@ refresh_scan(ContactScan *scan)
 	UserSpan	span;
 
 	initStringInfo(&sql);
-	initStringInfo(&joins);
-	appendStringInfo(&sql, "SELECT c.%s", contacts->column[ROLE_KEY].quoted);
-	appendStringInfo(&sql, scan->rows ? ", c" : ", NULL");
-	appendStringInfo(&sql, scan->rows && company ? ", co" : ", NULL");
+	appendStringInfo(&sql, "SELECT c.%s%s%s",
+					 contacts->column[ROLE_KEY].quoted,
+					 scan->rows ? ", c" : ", NULL",
+					 company ? ", co" : ", NULL");
 	if (scan->member_of != NULL)
 		appendStringInfo(&sql, ", c.%s OPERATOR(pg_catalog.=) ANY (SELECT m.contact"
 						 " FROM %s.segment_member AS m"
@@ -91,30 +132,19 @@ refresh_scan(ContactScan *scan)
 						 contacts->column[ROLE_KEY].quoted, model->schema,
 						 quote_literal_cstr(scan->member_of));
 	else
-		appendStringInfoString(&sql, ", NULL");
+		appendStringInfoString(&sql, ", NULL::pg_catalog.bool");
 	for (int i = 0; i < scan->natoms; i++)
 	{
-		Atom	   *atom = scan->atoms[i];
+		const Interval *within = scan->atoms[i]->spec->within;
 
 		appendStringInfo(&sql, ", a%d.value, a%d.leaves, a%d.arrives", i, i, i);
-		appendStringInfo(&joins, " LEFT JOIN (%s) AS a%d"
-						 " ON a%d.contact OPERATOR(pg_catalog.=) c.%s",
-						 atom_scan_sql(model, atom, true, 2 * i + 1), i, i,
-						 contacts->column[ROLE_KEY].quoted);
 		types[2 * i] = types[2 * i + 1] = TIMESTAMPTZOID;
 		values[2 * i] = TimestampTzGetDatum(scan->clock);
 		values[2 * i + 1] =
-			TimestampTzGetDatum(atom->spec->within != NULL ?
-								window_start(model, atom->spec->within,
-											 scan->clock) : scan->clock);
+			TimestampTzGetDatum(within == NULL ? scan->clock :
+								window_start(model, within, scan->clock));
 	}
-	appendStringInfo(&sql, " FROM %s AS c", contacts->name);
-	if (scan->rows && company)
-		appendStringInfo(&sql, " LEFT JOIN %s AS co"
-						 " ON co.%s OPERATOR(pg_catalog.=) c.%s",
-						 companies->name, companies->column[ROLE_KEY].quoted,
-						 contacts->column[ROLE_COMPANY].quoted);
-	appendStringInfoString(&sql, joins.data);
+	append_from(&sql, scan, company);
 
 	span_read(&span, contacts->owner);
 	level = path_pin();
@@ -204,6 +234,61 @@ typedef struct SegmentsArg
 } SegmentsArg;
 
 /*
+ * Does the only segment's predicate hold for what is in this work?
+ */
+static bool
+probe(SegmentsArg *arg, Work *work)
+{
+	bool		isnull;
+	Datum		value;
+
+	work->state = state_new(0);
+	evaluate_rows(arg->probe, work);
+	value = evaluate_expression(arg->probe, work, arg->only->expression,
+								&isnull);
+	return !isnull && DatumGetBool(value);
+}
+
+/*
+ * Has the only segment members only among contacts that have events which its
+ * atoms match?  Then all others need not be looked at.
+ */
+static bool
+needs_events(SegmentsArg *arg)
+{
+	ContactScan *scan = &arg->scan;
+	Model	   *model = scan->model;
+	Work		work = {0};
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1] = {CStringGetTextDatum(arg->only->name)};
+	UserSpan	span;
+	uint64		members;
+	bool		holds;
+
+	if (scan->rows || scan->natoms == 0)
+		return false;
+	for (int i = 0; i < scan->natoms; i++)
+	{
+		WorkValue  *known = palloc(sizeof(WorkValue));
+
+		known->atom = scan->atoms[i];
+		known->value = atom_default(known->atom);
+		work.values = lappend(work.values, known);
+	}
+	span_read(&span, model->table[CONTACTS].owner);
+	holds = probe(arg, &work);
+	span_end(&span);
+	if (holds)
+		return false;
+	span_write(&span, model->owner);
+	members = query_once(psprintf("SELECT FROM %s.segment_member"
+								  " WHERE segment OPERATOR(pg_catalog.=) $1 LIMIT 1",
+								  model->schema), 1, types, values, NULL);
+	span_end(&span);
+	return members == 0;
+}
+
+/*
  * Need the contact in this row be looked at?  Not if it is in the segment or
  * outside as it should be, and time alone changes nothing.  What the row
  * brings for the contact is in *values.
@@ -216,7 +301,6 @@ row_matters(SegmentsArg *arg, int row, List **values)
 	ListCell   *cell;
 	bool		isnull;
 	bool		is_member;
-	bool		holds;
 	Datum		value;
 
 	*values = refresh_atoms(scan, row);
@@ -227,18 +311,14 @@ row_matters(SegmentsArg *arg, int row, List **values)
 			return true;
 	is_member = DatumGetBool(refresh_value(scan, row, 4, &isnull)) && !isnull;
 	value = refresh_value(scan, row, 2, &isnull);
-	work.row = run_copy_row(value);
+	if (!isnull)
+		work.row = run_copy_row(value);
 	value = refresh_value(scan, row, 3, &isnull);
 	if (!isnull)
 		work.company_row = run_copy_row(value);
 	work.contact = refresh_value(scan, row, 1, &isnull);
 	work.values = *values;
-	work.state = state_new(0);
-	evaluate_rows(arg->probe, &work);
-	value = evaluate_expression(arg->probe, &work, arg->only->expression,
-								&isnull);
-	holds = !isnull && DatumGetBool(value);
-	return holds != is_member;
+	return probe(arg, &work) != is_member;
 }
 
 static void
@@ -266,10 +346,25 @@ refresh_batch(ContactScan *scan)
 	run_finish(run);
 }
 
+/*
+ * With one segment, contacts are evaluated before their states are touched.
+ */
 static void
-refresh_try(void *arg)
+refresh_try(void *task)
 {
-	refresh_scan(arg);
+	SegmentsArg *arg = task;
+
+	if (arg->only != NULL)
+	{
+		Predicate  *predicate = arg->only->expression->predicate;
+
+		arg->scan.rows = predicate->contact_columns != NULL ||
+			predicate->company_columns != NULL;
+		arg->scan.events_only = needs_events(arg);
+		if (!arg->scan.events_only)
+			arg->scan.member_of = arg->only->name;
+	}
+	refresh_scan(&arg->scan);
 }
 
 /*
@@ -327,8 +422,6 @@ refresh_segments(Model *model, List *segments)
 	{
 		if (arg.only->expression == NULL)
 			network_compile_segment(model, arg.only);
-		arg.scan.rows = true;
-		arg.scan.member_of = arg.only->name;
 		arg.probe = start_quiet_run(model, arg.scan.clock);
 	}
 	if (!run_try(refresh_try, &arg, &error))
@@ -336,6 +429,7 @@ refresh_segments(Model *model, List *segments)
 		arg.scan.natoms = 0;
 		arg.only = NULL;
 		arg.scan.rows = false;
+		arg.scan.events_only = false;
 		arg.scan.member_of = NULL;
 		refresh_scan(&arg.scan);
 	}

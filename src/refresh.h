@@ -21,6 +21,7 @@ typedef struct ContactScan
 	int			natoms;
 	Atom	  **atoms;
 	bool		rows;			/* with the contact's and company's row */
+	bool		events_only;	/* contacts without such events do not matter */
 	const char *member_of;		/* with membership of this segment, or NULL */
 	Snapshot	snapshot;		/* NULL: the newest */
 	void		(*work) (struct ContactScan *scan);	/* called for each batch */
