@@ -1,6 +1,7 @@
 /*
  * The tables for the figures about inserting: the same contacts, events and
- * segments for each variant.  Variables: contacts, segments, rows, rounds,
+ * segments for each variant; bare has no trigger either, and is what the model
+ * with windows is compared with.  Variables: contacts, segments, rows, rounds,
  * share.
  */
 CREATE TABLE bench.rule AS
@@ -42,10 +43,11 @@ SELECT 'unnamed', round, contact_id, replace(name, 'Event', 'Other') FROM bench.
 CREATE INDEX ON bench.batch (figure, round);
 VACUUM ANALYZE bench.batch;
 
-SELECT bench.create_tables('bench_' || variant, :contacts) FROM unnest(ARRAY['none', 'row', 'statement']) variant;
+SELECT bench.create_tables('bench_' || variant, :contacts) FROM unnest(ARRAY['none', 'bare', 'row', 'statement']) variant;
 SELECT bench.create_tables('bench_' || variant, 0) FROM unnest(ARRAY['counted', 'windowed']) variant;
 
 INSERT INTO bench_none.events (contact_id, name, occurred_at) SELECT * FROM bench.seed;
+INSERT INTO bench_bare.events (contact_id, name, occurred_at) SELECT * FROM bench.seed;
 INSERT INTO bench_row.events (contact_id, name, occurred_at) SELECT * FROM bench.seed;
 INSERT INTO bench_statement.events (contact_id, name, occurred_at) SELECT * FROM bench.seed;
 SELECT bench.create_peer('bench_none');
