@@ -162,7 +162,8 @@ add_segments_of(Work *work, const Atom *atom)
 /*
  * May windows of this contact end now?  Not while the shortcut of somebody
  * who may have inserted an event into one is in flight: then they stay as
- * they are, and due.
+ * they are, and due.  Nor do windows end that become due while the round is
+ * being evaluated, because the clock is moved on (evaluate_scan).
  */
 static bool
 may_end_windows(Run *run, Work *work)
@@ -192,7 +193,7 @@ apply_due(Run *run, Work *work)
 
 	if (state->due > run->clock)
 		return;
-	work->hold_windows = !may_end_windows(run, work);
+	work->may_end_windows = may_end_windows(run, work);
 	for (int i = 0; i < state->natoms; i++)
 	{
 		AtomState  *entry = &state->atoms[i];
@@ -201,7 +202,7 @@ apply_due(Run *run, Work *work)
 		if (entry->due > run->clock)
 			continue;
 		atom = network_atom(run->model, entry->id);
-		if (work->hold_windows && atom != NULL &&
+		if (!work->may_end_windows && atom != NULL &&
 			atom->method == METHOD_WINDOW && entry->count > 0)
 			continue;
 		entry->due = NOT_DUE;

@@ -107,8 +107,8 @@ state_knows(Run *run, Work *work, Atom *atom, AtomState *entry)
 	if (entry->unknown)
 		return false;
 	return entry->due > run->clock ||
-		(work->hold_windows && atom->method == METHOD_WINDOW &&
-		 entry->count > 0);
+		(!work->may_end_windows && !run->no_lock &&
+		 atom->method == METHOD_WINDOW && entry->count > 0);
 }
 
 /*

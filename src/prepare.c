@@ -21,7 +21,8 @@
  * the stripe exclusively when it finds one.
  *
  * Locks: rows of contacts FOR NO KEY UPDATE in key order, so that two
- * statements with the same contacts in opposite order do not deadlock.
+ * statements with the same contacts in opposite order do not deadlock; then
+ * those of companies that contacts newly belong to, likewise.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,6 +33,7 @@
 #include "utils/memutils.h"
 
 #include "prepare.h"
+#include "rule.h"
 
 static int
 compare_works(const void *a, const void *b, void *arg)
@@ -346,6 +348,34 @@ prepare_lock_some(Run *run, Datum *contacts, int count)
 }
 
 /*
+ * A contact that comes to a company and a change of that company's columns
+ * must not miss each other: neither sees the other's row before it commits.
+ * So the company is locked, in key order, if segments look at it.
+ */
+static void
+lock_new_companies(Run *run)
+{
+	Model	   *model = run->model;
+	AttrNumber	link = model->table[CONTACTS].column[ROLE_COMPANY].attno;
+	Datum	   *keys = palloc(run->nworks * sizeof(Datum));
+	int			count = 0;
+
+	if (run->no_lock || network_columns(model, COMPANIES) == NULL)
+		return;
+	for (int i = 0; i < run->nworks; i++)
+	{
+		Work	   *work = run->works[i];
+
+		if (work->found && !work->company_null && work->change != NULL &&
+			(work->change->kind == CONTACT_INSERTED ||
+			 bms_is_member(link, work->columns)))
+			keys[count++] = work->company;
+	}
+	if (count > 0)
+		(void) company_read(run, keys, count, true);
+}
+
+/*
  * prepare_read_companies: read the companies of the locked contacts.
  *
  * That is done by a statement of its own, after the locks: whoever changed a
@@ -371,6 +401,7 @@ prepare_read_companies(Run *run)
 			keys[count++] = run->works[i]->company;
 	if (count == 0)
 		return;
+	lock_new_companies(run);
 	array = key_array(&model->company_key, keys, count);
 	span_write(&span, table->owner);
 	if (model->plan[PLAN_COMPANY_ROWS] == NULL)

@@ -128,8 +128,8 @@ typedef struct Work
 	bool		state_changed;
 	bool		evaluated;
 	bool		had_state;		/* a row exists in contact_state */
-	bool		hold_windows;	/* windows that are due must stay true, see
-								 * decide.c */
+	bool		may_end_windows;	/* windows that are due may become false,
+									 * see decide.c */
 	HeapTuple	row;			/* contact */
 	HeapTuple	company_row;	/* its company, or NULL */
 	Datum		company;
