@@ -7,6 +7,7 @@
  *
  *	  ingest.c, object.c, deal.c	triggers on the four application tables
  *	  tick.c, api.c, explain.c		what SQL calls
+ *	  worker.c						background processes that call it
  *	  refresh.c						segments of all contacts at once
  *	  run.c							one run of the engine: rounds of work
  *	  rule.c, args.c				which rules fire, and what they want
@@ -28,6 +29,7 @@
 
 #include "model.h"
 #include "run.h"
+#include "worker.h"
 
 PG_MODULE_MAGIC;
 
@@ -58,6 +60,7 @@ _PG_init(void)
 							 GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
 							 NULL, NULL, NULL);
 
+	worker_init();
 	MarkGUCPrefixReserved("lifecycle");
 
 	model_init();
