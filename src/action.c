@@ -333,6 +333,7 @@ open_deals(Run *run)
 
 		if (action->rule->action != ACTION_CREATE_DEAL)
 			continue;
+		action->work->deal_action = action;
 		write.rules[write.rows->rows] = action->rule->name;
 		values[0] = action->work->contact;
 		values[1] = action->work->company;

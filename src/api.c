@@ -160,6 +160,7 @@ move(FunctionCallInfo fcinfo, MoveKind how)
 	Datum		values[2];
 	char		nulls[3] = "  ";
 	MemoryContext outer = CurrentMemoryContext;
+	ApiMove		api;
 	bool		moves;
 
 	model_use(model);
@@ -201,9 +202,9 @@ move(FunctionCallInfo fcinfo, MoveKind how)
 			values[1] = CStringGetTextDatum(to->name);
 		else
 			nulls[1] = 'n';
-		run_set_api_reason(reason);
+		run_begin_api_move(&api, reason);
 		query_execute(one_row_plan(model, kind, true, role), values, nulls);
-		run_reset_api_reason();
+		run_end_api_move(&api);
 		/* A rule may have moved it on. */
 		query_execute(one_row_plan(model, kind, false, role), values, NULL);
 		now = SPI_processed > 0 ? query_text(0, 1) : NULL;
@@ -422,9 +423,10 @@ lifecycle_rebuild(PG_FUNCTION_ARGS)
 
 	model_check_owner(model);
 	if (PG_NARGS() < 2 || PG_ARGISNULL(1))
-		PG_RETURN_INT64(refresh_all(model));
+		PG_RETURN_INT64(refresh_at(model, DT_NOEND, true, NULL));
 	run = run_start(model);
 	run->quiet = true;
+	run->rewind = true;
 	run->reason.cause = "rebuild";
 	(void) run_add_contact(run, CONTACT_REBUILT,
 						   key_argument(fcinfo, 1, &model->contact_key,

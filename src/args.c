@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 
 #include "rule.h"
 
@@ -127,7 +128,10 @@ compile_payload(Model *model, Rule *rule, ActionArgs *args)
 ActionArgs *
 action_compile(Model *model, Rule *rule)
 {
-	MemoryContext old = MemoryContextSwitchTo(network_context(model));
+	MemoryContext context = AllocSetContextCreate(CurTransactionContext,
+												  "lifecycle action",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
 	ActionArgs *args = palloc0(sizeof(ActionArgs));
 	char	   *name;
 
@@ -193,6 +197,7 @@ action_compile(Model *model, Rule *rule)
 			compile_payload(model, rule, args);
 			break;
 	}
+	MemoryContextSetParent(context, network_context(model));
 	MemoryContextSwitchTo(old);
 	return args;
 }

@@ -14,8 +14,41 @@
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/hsearch.h"
 
 #include "rule.h"
+
+/* The moves whose companies' keys have the same hash. */
+typedef struct IndexEntry
+{
+	uint32		hash;			/* hash key */
+	List	   *moves;
+} IndexEntry;
+
+static IndexEntry *
+index_entry(Run *run, Datum company, HASHACTION action)
+{
+	uint32		hash = key_hash(&run->model->company_key, company);
+	bool		found;
+	IndexEntry *entry;
+
+	if (run->company_index == NULL)
+	{
+		HASHCTL		ctl;
+
+		if (action == HASH_FIND)
+			return NULL;
+		ctl.keysize = sizeof(uint32);
+		ctl.entrysize = sizeof(IndexEntry);
+		ctl.hcxt = run->context;
+		run->company_index = hash_create("lifecycle companies", 64, &ctl,
+										 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	entry = hash_search(run->company_index, &hash, action, &found);
+	if (action == HASH_ENTER && !found)
+		entry->moves = NIL;
+	return entry;
+}
 
 /*
  * company_want: a company is to move forward to this stage.  The key
@@ -26,23 +59,20 @@ company_want(Run *run, Datum company, const Stage *stage,
 					Reason reason)
 {
 	CompanyMove *move;
-	ListCell   *cell;
+	IndexEntry *entry;
 	MemoryContext old;
 
 	if (!stage->on_path || !OidIsValid(run->model->table[COMPANIES].relid))
 		return;
-	foreach(cell, run->company_moves)
+	move = company_find_move(run, company);
+	if (move != NULL)
 	{
-		move = lfirst(cell);
-		if (key_compare(&run->model->company_key, move->company, company) == 0)
+		if (stage->position > move->stage->position)
 		{
-			if (stage->position > move->stage->position)
-			{
-				move->stage = stage;
-				move->reason = reason;
-			}
-			return;
+			move->stage = stage;
+			move->reason = reason;
 		}
+		return;
 	}
 	old = MemoryContextSwitchTo(run->context);
 	move = palloc(sizeof(CompanyMove));
@@ -50,6 +80,8 @@ company_want(Run *run, Datum company, const Stage *stage,
 	move->stage = stage;
 	move->reason = reason;
 	run->company_moves = lappend(run->company_moves, move);
+	entry = index_entry(run, company, HASH_ENTER);
+	entry->moves = lappend(entry->moves, move);
 	MemoryContextSwitchTo(old);
 }
 
@@ -59,9 +91,12 @@ company_want(Run *run, Datum company, const Stage *stage,
 CompanyMove *
 company_find_move(Run *run, Datum company)
 {
+	IndexEntry *entry = index_entry(run, company, HASH_FIND);
 	ListCell   *cell;
 
-	foreach(cell, run->company_moves)
+	if (entry == NULL)
+		return NULL;
+	foreach(cell, entry->moves)
 	{
 		CompanyMove *move = lfirst(cell);
 
@@ -164,6 +199,8 @@ company_move_all(Run *run)
 		action_write_all(&write, &model->company_key);
 	}
 	run->company_moves = NIL;
+	hash_destroy(run->company_index);
+	run->company_index = NULL;
 }
 
 /*

@@ -4,7 +4,8 @@
  *	  Compiled texts made executable: atoms and expressions of the network.
  *
  * Done at first use.  The results live in the network's memory context and
- * go with it.
+ * go with it.  What fails leaves nothing there: a text that is broken is
+ * compiled again for each event that needs it.
  *
  *-------------------------------------------------------------------------
  */
@@ -108,8 +109,32 @@ compile_stored_atom(Model *model, int id, const char *definition)
 }
 
 /*
+ * Begin to compile into the network: a context that an error takes with it.
+ */
+static MemoryContext
+begin_compile(MemoryContext *caller)
+{
+	MemoryContext context = AllocSetContextCreate(CurTransactionContext,
+												  "lifecycle expression",
+												  ALLOCSET_SMALL_SIZES);
+
+	*caller = MemoryContextSwitchTo(context);
+	return context;
+}
+
+/*
+ * What was compiled is complete, and belongs to the network.
+ */
+static void
+end_compile(Model *model, MemoryContext context, MemoryContext caller)
+{
+	MemoryContextSetParent(context, network_context(model));
+	MemoryContextSwitchTo(caller);
+}
+
+/*
  * Make a compiled text executable.  Its atoms are those given, or if NULL
- * made new and kept with the network.
+ * made new, to be kept with the network.
  */
 static Expression *
 make_expression(Model *model, Predicate *predicate, Atom **atoms)
@@ -125,12 +150,8 @@ make_expression(Model *model, Predicate *predicate, Atom **atoms)
 
 		expression->atoms = palloc0(sizeof(Atom *) * (natoms + 1));
 		foreach(cell, predicate->atoms)
-		{
-			Atom	   *atom = make_atom(model, 0, lfirst(cell));
-
-			network_keep_atom(model, atom);
-			expression->atoms[foreach_current_index(cell)] = atom;
-		}
+			expression->atoms[foreach_current_index(cell)] =
+				make_atom(model, 0, lfirst(cell));
 	}
 	expression->user_functions = has_user_function((Node *) predicate->expr,
 												   NULL);
@@ -149,7 +170,8 @@ network_compile(Model *model, const char *text, bool predicate,
 				bool event_row, bool deal_row)
 {
 	PredicateScope scope = model->scope;
-	MemoryContext old = MemoryContextSwitchTo(network_context(model));
+	MemoryContext old;
+	MemoryContext context = begin_compile(&old);
 	Expression *expression;
 
 	scope.event_row = event_row;
@@ -157,7 +179,9 @@ network_compile(Model *model, const char *text, bool predicate,
 	expression = make_expression(model,
 								 predicate_compile(&scope, text, predicate),
 								 NULL);
-	MemoryContextSwitchTo(old);
+	end_compile(model, context, old);
+	for (int i = 0; i < list_length(expression->predicate->atoms); i++)
+		network_keep_atom(model, expression->atoms[i]);
 	return expression;
 }
 
@@ -169,9 +193,11 @@ network_compile(Model *model, const char *text, bool predicate,
 void
 network_compile_segment(Model *model, Segment *segment)
 {
-	MemoryContext old = MemoryContextSwitchTo(network_context(model));
+	MemoryContext old;
+	MemoryContext context = begin_compile(&old);
 	Predicate  *predicate;
 	Atom	  **atoms;
+	Expression *expression;
 
 	predicate = predicate_compile(&model->scope, segment->text, true);
 	if (list_length(predicate->atoms) != segment->natoms)
@@ -185,6 +211,7 @@ network_compile_segment(Model *model, Segment *segment)
 			elog(ERROR, "atom %d of segment \"%s\" is not recorded",
 				 segment->atom_ids[i], segment->name);
 	}
-	segment->expression = make_expression(model, predicate, atoms);
-	MemoryContextSwitchTo(old);
+	expression = make_expression(model, predicate, atoms);
+	end_compile(model, context, old);
+	segment->expression = expression;
 }

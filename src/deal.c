@@ -220,7 +220,6 @@ add_change(Run *run, TupleTableSlot *old, TupleTableSlot *new)
 	TupleTableSlot *row = new != NULL ? new : old;
 	MemoryContext context = MemoryContextSwitchTo(run->context);
 	DealChange *change = palloc0(sizeof(DealChange));
-	ListCell   *cell;
 	bool		isnull;
 
 	change->deal = run_copy_key(run, &model->deal_key,
@@ -255,18 +254,13 @@ add_change(Run *run, TupleTableSlot *old, TupleTableSlot *new)
 	}
 	if (run->applying && old == NULL && !change->contact_null)
 	{
-		foreach(cell, run->actions)
-		{
-			Action	   *action = lfirst(cell);
+		Work	   *work = run_find_work(run, change->contact);
 
-			if (action->rule->action == ACTION_CREATE_DEAL &&
-				key_compare(&model->contact_key, action->work->contact,
-							change->contact) == 0)
-			{
-				change->reason.cause = "rule";
-				change->reason.rule = action->rule->name;
-				change->reason.event = action->event;
-			}
+		if (work != NULL && work->deal_action != NULL)
+		{
+			change->reason.cause = "rule";
+			change->reason.rule = work->deal_action->rule->name;
+			change->reason.event = work->deal_action->event;
 		}
 	}
 	MemoryContextSwitchTo(context);

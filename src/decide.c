@@ -154,9 +154,20 @@ read_states(Run *run)
 static void
 add_segments_of(Work *work, const Atom *atom)
 {
+	ListCell   *cell;
+
+	if (work->segment_set == NULL)
+		foreach(cell, work->segments)
+			work->segment_set = bms_add_member(work->segment_set,
+											   lfirst_int(cell));
 	for (int i = 0; i < atom->nsegments; i++)
-		work->segments = list_append_unique_int(work->segments,
-												atom->segments[i]);
+	{
+		if (bms_is_member(atom->segments[i], work->segment_set))
+			continue;
+		work->segment_set = bms_add_member(work->segment_set,
+										   atom->segments[i]);
+		work->segments = lappend_int(work->segments, atom->segments[i]);
+	}
 }
 
 /*
@@ -262,12 +273,11 @@ apply_window(Run *run, Work *work, Atom *atom, AtomState *entry, Hit *hit)
 }
 
 /*
- * Apply an event to the state.
+ * Apply an event to the state of one atom that it matches.
  */
 static void
-apply_hit(Run *run, Work *work, Hit *hit)
+apply_hit(Run *run, Work *work, Hit *hit, Atom *atom)
 {
-	Atom	   *atom = hit->atom;
 	AtomState  *entry;
 
 	if (atom->method != METHOD_COUNT && atom->method != METHOD_WINDOW)
@@ -314,8 +324,8 @@ apply_changes(Run *run)
 		{
 			Hit		   *hit = lfirst(cell);
 
-			if (hit->atom != NULL)
-				apply_hit(run, work, hit);
+			for (int a = 0; a < hit->natoms; a++)
+				apply_hit(run, work, hit, hit->atoms[a]);
 		}
 		if (work->columns != NULL || work->company_columns != NULL)
 			work->segments =

@@ -275,7 +275,11 @@ evaluate_end(Run *run)
 	ExecDropSingleTupleTableSlot(run->econtext->ecxt_scantuple);
 	if (run->econtext->ecxt_outertuple != NULL)
 		ExecDropSingleTupleTableSlot(run->econtext->ecxt_outertuple);
-	evaluate_inner_row(run, InvalidOid, NULL);
+	if (run->event_slot != NULL)
+		ExecDropSingleTupleTableSlot(run->event_slot);
+	if (run->deal_slot != NULL)
+		ExecDropSingleTupleTableSlot(run->deal_slot);
+	run->event_slot = run->deal_slot = NULL;
 	FreeExprContext(run->econtext, true);
 	run->econtext = NULL;
 }
@@ -309,20 +313,21 @@ evaluate_rows(Run *run, Work *work)
 void
 evaluate_inner_row(Run *run, Oid relid, HeapTuple row)
 {
-	ExprContext *econtext = run->econtext;
-	MemoryContext old;
+	TupleTableSlot **slot = relid == run->model->table[EVENTS].relid ?
+		&run->event_slot : &run->deal_slot;
 
-	if (econtext->ecxt_innertuple != NULL)
-	{
-		ExecDropSingleTupleTableSlot(econtext->ecxt_innertuple);
-		econtext->ecxt_innertuple = NULL;
-	}
+	run->econtext->ecxt_innertuple = NULL;
 	if (!OidIsValid(relid))
 		return;
-	old = MemoryContextSwitchTo(run->context);
-	econtext->ecxt_innertuple = make_slot(relid);
-	MemoryContextSwitchTo(old);
-	fill_slot(econtext->ecxt_innertuple, row);
+	if (*slot == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(run->context);
+
+		*slot = make_slot(relid);
+		MemoryContextSwitchTo(old);
+	}
+	fill_slot(*slot, row);
+	run->econtext->ecxt_innertuple = *slot;
 }
 
 /*

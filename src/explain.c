@@ -137,6 +137,9 @@ find_text_kind(const char *name)
 
 /*
  * Compile a text as the owner of contacts, whose expressions they are.
+ *
+ * Planning runs immutable functions that the text names, as that owner: only
+ * those who may add a segment may have a text compiled.
  */
 static Predicate *
 compile_text(Model *model, const char *source, const TextKind *kind)
@@ -145,6 +148,7 @@ compile_text(Model *model, const char *source, const TextKind *kind)
 	UserSpan	span;
 	Predicate  *predicate;
 
+	model_check_owner(model);
 	scope.event_row = kind->event_row;
 	scope.deal_row = kind->deal_row;
 	span_read(&span, model->table[CONTACTS].owner);
@@ -158,7 +162,8 @@ compile_text(Model *model, const char *source, const TextKind *kind)
  *
  * Returns atoms, atom_events, atom_methods, contact_columns,
  * company_columns, segments, result_type.  Takes AccessShareLock on the
- * model's tables; raises what the predicate compiler raises, with position.
+ * model's tables; raises 42501 unless the caller owns the model, and what the
+ * predicate compiler raises, with position.
  */
 Datum
 compile(PG_FUNCTION_ARGS)
@@ -254,7 +259,8 @@ nearest(PG_FUNCTION_ARGS)
  * for each column: part, kind, event, method, shared.
  *
  * shared is the number of segments that have the same atom already.  Raises
- * what the predicate compiler raises.
+ * 42501 unless the caller owns the model, and what the predicate compiler
+ * raises.
  */
 Datum
 lifecycle_explain(PG_FUNCTION_ARGS)

@@ -5,7 +5,7 @@
  *
  * A statement's new rows are read from its transition table.  For each row,
  * the network says which atoms and rules its name concerns; filters are
- * evaluated here, once per atom and row, and what passes becomes a hit.  Hits
+ * evaluated here, once per atom and row, and what passes becomes a hit of the row.  Hits
  * are decided together at the end (run.c).  Rows that nothing names cost one
  * look-up in a hash table.
  *
@@ -213,6 +213,8 @@ collect_row(Collector *collector, TupleTableSlot *slot)
 	EventEntry *entry = event_entry(model, slot);
 	AppTable   *table = &model->table[EVENTS];
 	Hit			hit = {0};
+	Hit			failures = {0};
+	Atom	  **failed_atoms = NULL;
 	bool		isnull;
 	Datum		value;
 
@@ -227,31 +229,50 @@ collect_row(Collector *collector, TupleTableSlot *slot)
 	if (isnull)
 		return;
 	collector->econtext->ecxt_scantuple = slot;
+	hit.atoms = entry->atoms;
 	for (int i = 0; i < entry->natoms; i++)
 	{
 		Atom	   *atom = entry->atoms[i];
 		bool		failed;
 
-		if (!passes_filter(collector, atom, &failed))
+		if (passes_filter(collector, atom, &failed) && !failed)
+		{
+			if (hit.atoms != entry->atoms)
+				hit.atoms[hit.natoms] = atom;
+			hit.natoms++;
 			continue;
-		if (hit.event == NULL)
-		{
-			hit.contact = run_copy_key(run, &model->contact_key, value);
-			hit.event = make_event(run, entry, slot, hit.time);
 		}
-		hit.atom = atom;
-		hit.dirty = failed || collector->anew;
-		run_add_hit(run, &hit);
+		if (hit.atoms == entry->atoms)
+		{
+			hit.atoms = palloc(entry->natoms * sizeof(Atom *));
+			memcpy(hit.atoms, entry->atoms, hit.natoms * sizeof(Atom *));
+		}
+		if (failed)
+		{
+			if (failed_atoms == NULL)
+				failed_atoms = palloc(entry->natoms * sizeof(Atom *));
+			failed_atoms[failures.natoms++] = atom;
+		}
 	}
-	if (entry->rules != NIL && !collector->anew)
+	hit.rules = entry->rules != NIL && !collector->anew;
+	if (hit.natoms == 0 && !hit.rules && failures.natoms == 0)
+		return;
+	hit.contact = run_copy_key(run, &model->contact_key, value);
+	hit.event = make_event(run, entry, slot, hit.time);
+	hit.dirty = collector->anew;
+	if (failures.natoms > 0)
 	{
-		if (hit.event == NULL)
-		{
-			hit.contact = run_copy_key(run, &model->contact_key, value);
-			hit.event = make_event(run, entry, slot, hit.time);
-		}
-		hit.atom = NULL;
-		hit.dirty = false;
+		failures.contact = hit.contact;
+		failures.time = hit.time;
+		failures.event = hit.event;
+		failures.dirty = true;
+		failures.atoms = run_copy_atoms(run, failed_atoms, failures.natoms);
+		run_add_hit(run, &failures);
+	}
+	if (hit.natoms > 0 || hit.rules)
+	{
+		if (hit.atoms != entry->atoms)
+			hit.atoms = run_copy_atoms(run, hit.atoms, hit.natoms);
 		run_add_hit(run, &hit);
 	}
 }

@@ -33,14 +33,6 @@
 
 PG_MODULE_MAGIC;
 
-/*
- * While a maintenance function renames a stage, the engine's triggers must
- * not take the rewritten rows for moves.  Only the owner of a model can make
- * use of it (model_for_trigger).  Life time: until the transaction's end,
- * the setting is always SET LOCAL.
- */
-bool		lifecycle_maintenance = false;
-
 void		_PG_init(void);
 
 /*
@@ -51,15 +43,6 @@ void		_PG_init(void);
 void
 _PG_init(void)
 {
-	DefineCustomBoolVariable("lifecycle.maintenance",
-							 "Rows of application tables are rewritten without being taken for changes.",
-							 "Used by functions that rename; has an effect for the model's owner only.",
-							 &lifecycle_maintenance,
-							 false,
-							 PGC_USERSET,
-							 GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
-							 NULL, NULL, NULL);
-
 	worker_init();
 	MarkGUCPrefixReserved("lifecycle");
 

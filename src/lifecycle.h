@@ -16,9 +16,6 @@
 
 #include "compat.h"
 
-/* Settings (lifecycle.c) */
-extern bool lifecycle_maintenance;
-
 /* security.c: a span of work under another role */
 typedef struct UserSpan
 {

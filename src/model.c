@@ -31,6 +31,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
@@ -76,6 +77,19 @@ static uint64 invalidations = 0;
 static const char *const table_kind_name[TABLE_KINDS] = {
 	"contacts", "companies", "deals", "events"
 };
+
+/*
+ * While a maintenance function renames a stage, the engine's triggers must
+ * not take the rewritten rows for moves: the contacts table of the model, and
+ * the subtransaction in which that began.  Set by a function that only the
+ * owner of the model may call, and not by a setting, which anybody could make
+ * before an INSERT that then runs as the owner.  Life time: until it is
+ * switched off, or the end of that subtransaction.
+ */
+static Oid	maintained = InvalidOid;
+static SubTransactionId maintained_in = InvalidSubTransactionId;
+
+PG_FUNCTION_INFO_V1(maintain);
 
 static void invalidate(Datum arg, Oid relid);
 
@@ -170,6 +184,21 @@ model_release(Model *model)
 {
 	Assert(model->uses > 0);
 	model->uses--;
+}
+
+/*
+ * model_end_uses: the transaction is over, and so is every use.  An error
+ * leaves those of API functions open.
+ */
+void
+model_end_uses(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, model_list)
+		((Model *) lfirst(cell))->uses = 0;
+	foreach(cell, dead_models)
+		((Model *) lfirst(cell))->uses = 0;
 }
 
 /*
@@ -345,8 +374,7 @@ model_for_trigger(Relation rel, TableKind kind, TupleConversionMap **to_root)
 				 errhint("Drop its triggers named lifecycle_..., or use lifecycle_attach.")));
 	if (to_root != NULL)
 		*to_root = entry->to_root;
-	if (lifecycle_maintenance &&
-		has_privs_of_role(GetUserId(), entry->model->owner))
+	if (entry->model->table[CONTACTS].relid == maintained)
 		return NULL;
 	return entry->model;
 }
@@ -359,6 +387,34 @@ model_check_owner(Model *model)
 {
 	if (!has_privs_of_role(GetUserId(), model->owner))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_SCHEMA, model->name);
+}
+
+/*
+ * maintain(model text, active boolean): begin or end the maintenance of a
+ * model by its owner, until the end of the (sub)transaction at the latest.
+ *
+ * Raises 42501 unless the caller owns the model.
+ */
+Datum
+maintain(PG_FUNCTION_ARGS)
+{
+	Model	   *model = model_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+
+	model_check_owner(model);
+	maintained = PG_GETARG_BOOL(1) ? model->table[CONTACTS].relid : InvalidOid;
+	maintained_in = GetCurrentSubTransactionId();
+	PG_RETURN_VOID();
+}
+
+/*
+ * model_end_maintenance: a subtransaction is rolled back, or the whole
+ * transaction ends (InvalidSubTransactionId).
+ */
+void
+model_end_maintenance(SubTransactionId subid)
+{
+	if (maintained_in >= subid)
+		maintained = InvalidOid;
 }
 
 /*

@@ -213,7 +213,9 @@ extern Model *model_for_trigger(Relation rel, TableKind kind,
 								TupleConversionMap **to_root);
 extern void model_use(Model *model);
 extern void model_release(Model *model);
+extern void model_end_uses(void);
 extern void model_check_owner(Model *model);
+extern void model_end_maintenance(SubTransactionId subid);
 
 extern const DealStage *model_find_deal_stage(const Model *model,
 											  const char *pipeline,

@@ -272,6 +272,7 @@ enter_atoms(Model *model, uint64 rows)
 		definitions[i] = query_text(i, 2);
 		segments[i] = int_array(i, 3, &nsegments[i]);
 	}
+	SPI_freetuptable(SPI_tuptable);
 	for (uint64 i = 0; i < rows; i++)
 	{
 		bool		found;
@@ -325,7 +326,7 @@ network_event(Model *model, const char *name, int length)
 	Network    *network = model->network;
 	EventEntry	key;
 	EventEntry *entry;
-	Atom	  **atoms;
+	Atom	  **atoms = NULL;
 	uint64		rows;
 	List	   *rules;
 	ListCell   *cell;
@@ -345,7 +346,10 @@ network_event(Model *model, const char *name, int length)
 						"SELECT id, definition, segments FROM %s.atom"
 						" WHERE event OPERATOR(pg_catalog.=) $1 ORDER BY id",
 						TEXTOID, CStringGetTextDatum(copy));
-	atoms = enter_atoms(model, rows);
+	if (rows > 0)
+		atoms = enter_atoms(model, rows);
+	else
+		SPI_freetuptable(SPI_tuptable);
 	rules = network_rules(model, ON_EVENT, copy);
 
 	if (rows == 0 && rules == NIL &&
@@ -738,6 +742,12 @@ network_rules(Model *model, RuleEvent on, const char *of)
 								   model->schema), 2, types);
 	rows = query_execute(model->plan[PLAN_RULES], values, nulls);
 	span_end(&span);
+	if (rows == 0 && on == ON_EVENT)
+	{
+		/* So it is with most names; leave nothing behind. */
+		SPI_freetuptable(SPI_tuptable);
+		return NIL;
+	}
 
 	old = MemoryContextSwitchTo(network->context);
 	entry = palloc0(sizeof(RuleListEntry));
@@ -745,6 +755,7 @@ network_rules(Model *model, RuleEvent on, const char *of)
 	entry->of = pstrdup(of);
 	for (uint64 i = 0; i < rows; i++)
 		entry->rules = lappend(entry->rules, enter_rule(network, i));
+	SPI_freetuptable(SPI_tuptable);
 	if (on != ON_EVENT)
 		network->rule_lists = lappend(network->rule_lists, entry);
 	MemoryContextSwitchTo(old);

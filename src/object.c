@@ -19,7 +19,8 @@
  *
  * Locks: a contact's row lock is the UPDATE's own.  A company's columns are
  * looked at by its contacts' segments, so an UPDATE of such a column locks
- * its contacts after the company, while a rule that moves a contact's
+ * its contacts after the company (and keeps contacts from coming there
+ * meanwhile, stripe.c), while a rule that moves a contact's
  * company locks them the other way round; two such transactions at once may
  * be a deadlock, which PostgreSQL resolves, as it does for any two tables.
  *
@@ -453,6 +454,7 @@ add_contacts_of(Run *run, Datum *companies, int count, Bitmapset *columns)
 
 	if (count == 0 || contacts->column[ROLE_COMPANY].attno == 0)
 		return;
+	stripe_change(model, companies, count);
 	keys = key_array(&model->company_key, companies, count);
 	span_write(&span, contacts->owner);
 	if (model->plan[PLAN_COMPANY_CONTACTS] == NULL)

@@ -16,7 +16,9 @@
  * the same atom.
  *
  * Memory: results are built in a context of their own and copied to the
- * context that is current at the call when they are complete.
+ * context that is current at the call when they are complete.  It belongs to
+ * the (sub)transaction: an error leaves nothing behind, however long the
+ * caller's context lives.
  *
  * Locks: AccessShareLock on each table of the scope that may be referred to,
  * kept until the end of the transaction.
@@ -98,7 +100,8 @@ predicate_compile(const PredicateScope *scope, const char *text,
 				  bool must_be_boolean)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext work = AllocSetContextCreate(caller, "lifecycle predicate",
+	MemoryContext work = AllocSetContextCreate(CurTransactionContext,
+											   "lifecycle predicate",
 											   ALLOCSET_DEFAULT_SIZES);
 	Compiler	compiler = {.scope = scope};
 	Syntax		syntax = {.scope = scope};
@@ -143,7 +146,8 @@ AtomSpec *
 predicate_compile_atom(const PredicateScope *scope, const char *definition)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext work = AllocSetContextCreate(caller, "lifecycle atom",
+	MemoryContext work = AllocSetContextCreate(CurTransactionContext,
+											   "lifecycle atom",
 											   ALLOCSET_DEFAULT_SIZES);
 	Compiler	compiler = {.scope = scope, .canonical = true};
 	int			settings = pin_settings(scope);

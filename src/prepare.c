@@ -21,8 +21,7 @@
  * the stripe exclusively when it finds one.
  *
  * Locks: rows of contacts FOR NO KEY UPDATE in key order, so that two
- * statements with the same contacts in opposite order do not deadlock; then
- * those of companies that contacts newly belong to, likewise.
+ * statements with the same contacts in opposite order do not deadlock.
  *
  *-------------------------------------------------------------------------
  */
@@ -33,7 +32,6 @@
 #include "utils/memutils.h"
 
 #include "prepare.h"
-#include "rule.h"
 
 static int
 compare_works(const void *a, const void *b, void *arg)
@@ -116,7 +114,7 @@ prepare_gather(Run *run, List *hits, List *changes)
 		Work	   *work = prepare_append_work(run, hit->contact);
 
 		work->hits = list_make1(hit);
-		work->touched = hit->atom != NULL;
+		work->touched = hit->natoms > 0;
 	}
 	foreach(cell, changes)
 	{
@@ -144,24 +142,33 @@ prepare_add_contacts(Run *run, Datum *contacts, int count)
 }
 
 /*
- * Does this hit leave the atom as it is?
+ * Is what the state says of this atom such that a further event leaves it as
+ * it is?
  */
 static bool
-hit_is_settled(const Hit *hit, StateRow *state, TimestampTz clock)
+atom_is_settled(const Atom *atom, StateRow *state, TimestampTz clock)
 {
 	AtomState  *entry;
 
-	if (hit->atom == NULL)
-		return true;
-	if (hit->dirty || (hit->atom->method != METHOD_COUNT &&
-					   hit->atom->method != METHOD_WINDOW))
+	if (atom->method != METHOD_COUNT && atom->method != METHOD_WINDOW)
 		return false;
-	entry = state_atom(state, hit->atom->id);
+	entry = state_atom(state, atom->id);
 	if (entry == NULL || entry->unknown)
 		return false;
-	if (hit->atom->method == METHOD_COUNT)
-		return entry->count >= hit->atom->spec->times;
+	if (atom->method == METHOD_COUNT)
+		return entry->count >= atom->spec->times;
 	return entry->count > 0 && entry->due > clock;
+}
+
+static bool
+hit_is_settled(const Hit *hit, StateRow *state, TimestampTz clock)
+{
+	if (hit->dirty && hit->natoms > 0)
+		return false;
+	for (int i = 0; i < hit->natoms; i++)
+		if (!atom_is_settled(hit->atoms[i], state, clock))
+			return false;
+	return true;
 }
 
 static bool
@@ -169,6 +176,7 @@ work_is_settled(Run *run, Work *work, StateRow *state)
 {
 	TimestampTz clock;
 	ListCell   *cell;
+	Atom	  **settled = NULL;
 
 	if (state == NULL)
 		return false;
@@ -178,8 +186,16 @@ work_is_settled(Run *run, Work *work, StateRow *state)
 	if (state->due <= clock)
 		return false;
 	foreach(cell, work->hits)
-		if (!hit_is_settled(lfirst(cell), state, clock))
+	{
+		Hit		   *hit = lfirst(cell);
+
+		/* Most events have the atoms of the one before. */
+		if (hit->atoms == settled && !hit->dirty)
+			continue;
+		if (!hit_is_settled(hit, state, clock))
 			return false;
+		settled = hit->atoms;
+	}
 	return true;
 }
 
@@ -189,7 +205,7 @@ has_rule_hit(const Work *work)
 	ListCell   *cell;
 
 	foreach(cell, work->hits)
-		if (((Hit *) lfirst(cell))->atom == NULL)
+		if (((Hit *) lfirst(cell))->rules)
 			return true;
 	return false;
 }
@@ -348,34 +364,6 @@ prepare_lock_some(Run *run, Datum *contacts, int count)
 }
 
 /*
- * A contact that comes to a company and a change of that company's columns
- * must not miss each other: neither sees the other's row before it commits.
- * So the company is locked, in key order, if segments look at it.
- */
-static void
-lock_new_companies(Run *run)
-{
-	Model	   *model = run->model;
-	AttrNumber	link = model->table[CONTACTS].column[ROLE_COMPANY].attno;
-	Datum	   *keys = palloc(run->nworks * sizeof(Datum));
-	int			count = 0;
-
-	if (run->no_lock || network_columns(model, COMPANIES) == NULL)
-		return;
-	for (int i = 0; i < run->nworks; i++)
-	{
-		Work	   *work = run->works[i];
-
-		if (work->found && !work->company_null && work->change != NULL &&
-			(work->change->kind == CONTACT_INSERTED ||
-			 bms_is_member(link, work->columns)))
-			keys[count++] = work->company;
-	}
-	if (count > 0)
-		(void) company_read(run, keys, count, true);
-}
-
-/*
  * prepare_read_companies: read the companies of the locked contacts.
  *
  * That is done by a statement of its own, after the locks: whoever changed a
@@ -401,7 +389,6 @@ prepare_read_companies(Run *run)
 			keys[count++] = run->works[i]->company;
 	if (count == 0)
 		return;
-	lock_new_companies(run);
 	array = key_array(&model->company_key, keys, count);
 	span_write(&span, table->owner);
 	if (model->plan[PLAN_COMPANY_ROWS] == NULL)
@@ -475,20 +462,17 @@ keep_orphans(Run *run, Datum *contacts, int count)
 	query_execute(model->plan[PLAN_ORPHAN_INSERT], values, NULL);
 	span_end(&span);
 
-	for (int i = 0; i < count; i++)
+	for (uint64 row = 0; row < SPI_processed; row++)
 	{
-		bool		inserted = false;
+		bool		isnull;
+		Work	   *work = run_find_work(run, query_value(row, 1, &isnull));
 
-		for (uint64 row = 0; row < SPI_processed && !inserted; row++)
-		{
-			bool		isnull;
-
-			inserted = key_compare(&model->contact_key, contacts[i],
-								   query_value(row, 1, &isnull)) == 0;
-		}
-		if (!inserted)
-			others[nothers++] = contacts[i];
+		if (work != NULL)
+			work->written = true;
 	}
+	for (int i = 0; i < count; i++)
+		if (!run_find_work(run, contacts[i])->written)
+			others[nothers++] = contacts[i];
 	if (nothers > 0)
 		prepare_lock_some(run, others, nothers);
 }
@@ -502,10 +486,39 @@ has_new_event(const Work *work)
 	{
 		Hit		   *hit = lfirst(cell);
 
-		if (hit->atom != NULL && !hit->dirty)
+		if (hit->natoms > 0 && !hit->dirty)
 			return true;
 	}
 	return false;
+}
+
+/*
+ * Contacts that are new, or new to their company: see stripe.c.
+ */
+static void
+exclude_company_changes(Run *run)
+{
+	Model	   *model = run->model;
+	AttrNumber	link = model->table[CONTACTS].column[ROLE_COMPANY].attno;
+	Datum	   *companies;
+	int			count = 0;
+
+	if (run->no_lock || link == 0 || !OidIsValid(model->table[COMPANIES].relid))
+		return;
+	if (network_columns(model, COMPANIES) == NULL &&
+		(model->company_key_checked || !model->company_furthest))
+		return;
+	companies = palloc(run->nworks * sizeof(Datum));
+	for (int i = 0; i < run->nworks; i++)
+	{
+		Work	   *work = run->works[i];
+
+		if (work->found && !work->company_null && work->change != NULL &&
+			(work->change->kind == CONTACT_INSERTED ||
+			 bms_is_member(link, work->columns)))
+			companies[count++] = work->company;
+	}
+	stripe_link(model, companies, count);
 }
 
 void
@@ -524,6 +537,7 @@ prepare_lock_contacts(Run *run)
 			contacts[count++] = run->works[i]->contact;
 	if (count > 0)
 		keep_orphans(run, contacts, count);
+	exclude_company_changes(run);
 	if (network_columns(run->model, COMPANIES) != NULL)
 		prepare_read_companies(run);
 }

@@ -37,7 +37,6 @@ must_be_passed_on(int sqlerrcode)
 			return true;
 	}
 	return sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
-		sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED ||
 		sqlerrcode == ERRCODE_DATA_CORRUPTED ||
 		sqlerrcode == ERRCODE_INDEX_CORRUPTED;
 }

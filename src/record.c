@@ -64,20 +64,20 @@ retry_collisions(Run *run, Work **inserted, int count)
 
 	if ((uint64) count == rows)
 		return;
+	for (uint64 row = 0; row < rows; row++)
+	{
+		bool		isnull;
+		Work	   *work = run_find_work(run,
+										 SPI_getbinval(result->vals[row],
+													   result->tupdesc, 1,
+													   &isnull));
+
+		if (work != NULL)
+			work->written = true;
+	}
 	for (int i = 0; i < count; i++)
 	{
-		bool		done = false;
-
-		for (uint64 row = 0; row < rows && !done; row++)
-		{
-			bool		isnull;
-			Datum		key = SPI_getbinval(result->vals[row], result->tupdesc,
-											1, &isnull);
-
-			done = key_compare(&run->model->contact_key,
-							   inserted[i]->contact, key) == 0;
-		}
-		if (!done)
+		if (!inserted[i]->written)
 		{
 			inserted[i]->changes = NIL;
 			(void) run_add_contact(run, CONTACT_INSERTED,

@@ -163,7 +163,7 @@ gather_work_firings(Run *run, FiringList *list, Work *work)
 	{
 		Hit		   *hit = lfirst(cell);
 
-		if (hit->atom == NULL && hit->event != NULL)
+		if (hit->rules)
 			add_firings(list, hit->event->entry->rules, work, hit->event, NULL);
 	}
 	foreach(cell, work->changes)

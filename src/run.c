@@ -58,23 +58,26 @@ static Run *run_stack = NULL;
 static List *open_inserts = NIL;	/* of SubTransactionId, in
 									 * TopTransactionContext */
 
-/* Set by API functions around their UPDATE; life time: that call's. */
-static const char *api_reason = NULL;
-static bool api_active = false;
+/*
+ * The innermost API function's UPDATE that is under way, NULL if there is
+ * none; life time: that call's, whose memory it is in.  An error in it ends
+ * it by the abort of its (sub)transaction.
+ */
+static ApiMove *api_move = NULL;
 
 static List *
 drop_aborted(List *list, size_t offset, SubTransactionId subid)
 {
-	ListCell   *cell;
+	int			kept = 0;
 
-	foreach(cell, list)
+	for (int i = 0; i < list_length(list); i++)
 	{
-		char	   *item = lfirst(cell);
+		char	   *item = list_nth(list, i);
 
-		if (*(SubTransactionId *) (item + offset) >= subid)
-			list = foreach_delete_current(list, cell);
+		if (*(SubTransactionId *) (item + offset) < subid)
+			lfirst(list_nth_cell(list, kept++)) = item;
 	}
-	return list;
+	return list_truncate(list, kept);
 }
 
 /*
@@ -105,14 +108,16 @@ subxact_callback(SubXactEvent event, SubTransactionId subid,
 	while (open_inserts != NIL &&
 		   (SubTransactionId) llast_int(open_inserts) >= subid)
 		open_inserts = list_delete_last(open_inserts);
-	if (run_stack == NULL)
-		api_active = false;
+	while (api_move != NULL && api_move->subid >= subid)
+		api_move = api_move->outer;
+	model_end_maintenance(subid);
 }
 
 static void
 xact_callback(XactEvent event, void *arg)
 {
 	open_inserts = NIL;			/* its memory goes with the transaction */
+	model_end_maintenance(InvalidSubTransactionId);
 	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT)
 	{
 		while (run_stack != NULL)
@@ -120,8 +125,12 @@ xact_callback(XactEvent event, void *arg)
 			model_release(run_stack->model);
 			run_stack = run_stack->outer;
 		}
-		api_active = false;
+		api_move = NULL;
 	}
+	if (event != XACT_EVENT_PRE_COMMIT &&
+		event != XACT_EVENT_PARALLEL_PRE_COMMIT &&
+		event != XACT_EVENT_PRE_PREPARE)
+		model_end_uses();
 }
 
 /*
@@ -135,20 +144,24 @@ run_init(void)
 }
 
 /*
- * run_set_api_reason, run_reset_api_reason: bracket the UPDATE by which an
- * API function moves a contact or company.
+ * run_begin_api_move, run_end_api_move: bracket the UPDATE by which an API
+ * function moves a contact or company.  Triggers may call such a function in
+ * its turn.
  */
 void
-run_set_api_reason(const char *reason)
+run_begin_api_move(ApiMove *move, const char *reason)
 {
-	api_reason = reason;
-	api_active = true;
+	move->reason = reason;
+	move->subid = GetCurrentSubTransactionId();
+	move->outer = api_move;
+	api_move = move;
 }
 
 void
-run_reset_api_reason(void)
+run_end_api_move(ApiMove *move)
 {
-	api_active = false;
+	Assert(api_move == move);
+	api_move = move->outer;
 }
 
 /*
@@ -189,7 +202,7 @@ run_sees_undecided(void)
 bool
 run_is_applying(void)
 {
-	return api_active || (run_stack != NULL && run_stack->applying);
+	return api_move != NULL || (run_stack != NULL && run_stack->applying);
 }
 
 /*
@@ -254,10 +267,11 @@ run_start(Model *model)
 	run->clock = GetCurrentTransactionStartTimestamp();
 	run->tally = &run->own_tally;
 	run->reason.cause = "update";
-	if (api_active)
+	if (api_move != NULL)
 	{
 		run->reason.cause = "api";
-		run->reason.text = api_reason != NULL ? pstrdup(api_reason) : NULL;
+		run->reason.text = api_move->reason != NULL ?
+			pstrdup(api_move->reason) : NULL;
 	}
 	MemoryContextSwitchTo(old);
 
@@ -403,8 +417,21 @@ run_copy_row(Datum composite)
 }
 
 /*
- * run_add_hit: an event that an atom matches.  The hit is copied, its key
- * must live as long as the run.
+ * run_copy_atoms: an array of atoms that lives as long as the run.
+ */
+Atom **
+run_copy_atoms(Run *run, Atom **atoms, int count)
+{
+	Atom	  **copy = MemoryContextAlloc(run->context,
+										  (count + 1) * sizeof(Atom *));
+
+	memcpy(copy, atoms, count * sizeof(Atom *));
+	return copy;
+}
+
+/*
+ * run_add_hit: an event that atoms match.  The hit is copied, its key and
+ * array must live as long as the run.
  */
 void
 run_add_hit(Run *run, const Hit *hit)

@@ -25,14 +25,20 @@ typedef struct EventRef
 								 * look at it; else NULL */
 } EventRef;
 
-/* An event that an atom matches, or whose name has rules. */
+/*
+ * An event that atoms match, or whose name has rules.  There is one of an
+ * event, however many atoms it matches: where all of its name do, which is
+ * what an atom without filter always does, it points to the network's array.
+ */
 typedef struct Hit
 {
 	Datum		contact;
-	Atom	   *atom;			/* NULL: for the rules only */
-	bool		dirty;			/* the atom must be computed anew */
+	int			natoms;
+	Atom	  **atoms;
+	bool		rules;			/* rules may fire */
+	bool		dirty;			/* the atoms must be computed anew */
 	TimestampTz time;
-	EventRef   *event;			/* NULL if dirty */
+	EventRef   *event;
 	SubTransactionId subid;		/* in which it was collected */
 } Hit;
 
@@ -128,6 +134,7 @@ typedef struct Work
 	bool		state_changed;
 	bool		evaluated;
 	bool		had_state;		/* a row exists in contact_state */
+	bool		written;		/* we inserted that row, orphan or not */
 	bool		may_end_windows;	/* windows that are due may become false,
 									 * see decide.c */
 	HeapTuple	row;			/* contact */
@@ -136,10 +143,12 @@ typedef struct Work
 	bool		company_null;
 	StateRow   *state;
 	List	   *segments;		/* ids to evaluate */
+	Bitmapset  *segment_set;	/* the same, while changes are applied */
 	List	   *values;			/* of WorkValue * */
 	List	   *changes;		/* of MemberChange * */
 
 	/* What rules want, see rule.c. */
+	struct Action *deal_action; /* the deal that is being opened */
 	const Stage *stage;
 	bool		stage_forced;	/* may go backward */
 	Reason		stage_reason;
@@ -199,8 +208,11 @@ typedef struct Run
 	List	   *actions;		/* of Action *, see rule.h */
 	bool		applying;		/* our own statements write application tables */
 	List	   *company_moves;	/* of CompanyMove *, wanted or being applied */
+	HTAB	   *company_index;	/* the same by hash of the key, see company.c */
 	List	   *fired;			/* names of rules fired in this round */
 	ExprContext *econtext;
+	TupleTableSlot *event_slot; /* of econtext's inner row */
+	TupleTableSlot *deal_slot;
 
 	/* What was done. */
 	Tally		own_tally;
@@ -217,6 +229,7 @@ extern void run_begin_insert(void);
 extern void run_end_insert(void);
 extern bool run_sees_undecided(void);
 
+extern Atom **run_copy_atoms(Run *run, Atom **atoms, int count);
 extern void run_add_hit(Run *run, const Hit *hit);
 extern ContactChange *run_add_contact(Run *run, ContactChangeKind kind,
 									  Datum contact);
@@ -237,6 +250,8 @@ extern bool decide_is_member(Run *run, Datum contact, const char *text,
 extern bool stripe_share(Model *model, Work **works, int count);
 extern void stripe_exclude(Model *model, Work **works, int count);
 extern bool stripe_try_exclude(Model *model, Datum contact);
+extern void stripe_link(Model *model, Datum *companies, int count);
+extern void stripe_change(Model *model, Datum *companies, int count);
 
 /* record.c: what was decided, written down */
 extern void record_states(Run *run);
@@ -255,9 +270,16 @@ extern void rule_gather(Run *run, List *stage_changes, List *deal_changes);
 extern void rule_fire_all(Run *run, List *stage_changes, List *deal_changes);
 extern void action_apply(Run *run, List *stage_changes);
 
-/* The reason for changes made by API functions, until reset. */
-extern void run_set_api_reason(const char *reason);
-extern void run_reset_api_reason(void);
+/* The UPDATE of an API function, and the reason that its caller gave. */
+typedef struct ApiMove
+{
+	const char *reason;			/* or NULL */
+	SubTransactionId subid;
+	struct ApiMove *outer;
+} ApiMove;
+
+extern void run_begin_api_move(ApiMove *move, const char *reason);
+extern void run_end_api_move(ApiMove *move);
 
 /* problem.c: errors of configuration that must not lose an event */
 extern bool run_try(void (*work) (void *arg), void *arg, ErrorData **error);

@@ -27,8 +27,25 @@
  * time.  DELETE, UPDATE and TRUNCATE of events wait, before they lock any
  * contact.
  *
+ * Companies have stripes of their own.  Whoever changes what segments look at
+ * in a company evaluates the contacts that it finds there, and whoever brings
+ * a contact there evaluates it by the company that it finds; in two
+ * transactions at once neither would find the other's row, and no row lock
+ * makes them meet.  Those who link contacts to a company exclude those who
+ * change it, and are no obstacle to each other:
+ *
+ *					 all stripes			one stripe
+ *	  linking						Share		(few companies)
+ *	  linking		 Share					(many companies)
+ *	  changing		 RowExclusive			RowExclusive
+ *
+ * Both wait, and look only after they have the lock.  A transaction that
+ * links and then changes while another one does the same may be a deadlock,
+ * which PostgreSQL resolves.
+ *
  * The locks are advisory locks of class 3, which SQL functions cannot take;
- * in pg_locks they have objsubid 3 and the contacts table's oid as objid.
+ * in pg_locks they have objsubid 3 and the oid of the contacts or companies
+ * table as objid.
  *
  *-------------------------------------------------------------------------
  */
@@ -40,6 +57,7 @@
 #include "run.h"
 
 #define STRIPES			128
+#define COMPANY_STRIPES	512
 #define ALL_STRIPES		0xFFFFFFFF
 
 static void
@@ -119,4 +137,67 @@ stripe_try_exclude(Model *model, Datum contact)
 	set_tag(&tag, model, stripe_of(model, contact));
 	return LockAcquire(&tag, ExclusiveLock, false, true) !=
 		LOCKACQUIRE_NOT_AVAIL;
+}
+
+static void
+set_company_tag(LOCKTAG *tag, Model *model, uint32 stripe)
+{
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, stripe,
+						 model->table[COMPANIES].relid, 3);
+}
+
+/*
+ * Lock the stripes of these companies, in order.
+ */
+static void
+lock_companies(Model *model, Datum *companies, int count, LOCKMODE mode)
+{
+	LOCKTAG		tag;
+	bool		wanted[COMPANY_STRIPES] = {false};
+
+	for (int i = 0; i < count; i++)
+		wanted[key_hash(&model->company_key, companies[i]) %
+			   COMPANY_STRIPES] = true;
+	for (uint32 stripe = 0; stripe < COMPANY_STRIPES; stripe++)
+	{
+		if (!wanted[stripe])
+			continue;
+		set_company_tag(&tag, model, stripe);
+		(void) LockAcquire(&tag, mode, false, false);
+	}
+}
+
+/*
+ * stripe_link: contacts come to these companies.  Wait for those who change
+ * them, and keep others from it until the end of the transaction.
+ */
+void
+stripe_link(Model *model, Datum *companies, int count)
+{
+	LOCKTAG		tag;
+
+	if (count <= STRIPES / 2)
+	{
+		lock_companies(model, companies, count, ShareLock);
+		return;
+	}
+	set_company_tag(&tag, model, ALL_STRIPES);
+	(void) LockAcquire(&tag, ShareLock, false, false);
+}
+
+/*
+ * stripe_change: what segments look at has changed in these companies.  Wait
+ * for those who bring contacts there, and keep others from it until the end
+ * of the transaction.
+ */
+void
+stripe_change(Model *model, Datum *companies, int count)
+{
+	LOCKTAG		tag;
+
+	if (count == 0)
+		return;
+	set_company_tag(&tag, model, ALL_STRIPES);
+	(void) LockAcquire(&tag, RowExclusiveLock, false, false);
+	lock_companies(model, companies, count, RowExclusiveLock);
 }

@@ -42,17 +42,22 @@ is_rewind(Model *model, TimestampTz at)
 	Oid			types[1] = {TIMESTAMPTZOID};
 	Datum		values[1] = {TimestampTzGetDatum(at)};
 
-	if (at >= GetCurrentTransactionStartTimestamp())
-		return false;
-	if (model->clock_by_tick &&
-		query_once(psprintf("SELECT last_tick OPERATOR(pg_catalog.>) $1"
+	if (query_once(psprintf("SELECT last_tick OPERATOR(pg_catalog.>) $1"
 							" FROM %s.clock WHERE last_tick IS NOT NULL",
 							model->schema), 1, types, values, NULL) > 0)
 	{
 		bool		isnull;
+		bool		later = DatumGetBool(query_value(0, 1, &isnull));
 
-		return DatumGetBool(query_value(0, 1, &isnull));
+		if (model->clock_by_tick)
+			return later;
+
+		/* A tick of the future is taken back by the next one of the present. */
+		if (at >= GetCurrentTransactionStartTimestamp() && !later)
+			return false;
 	}
+	else if (at >= GetCurrentTransactionStartTimestamp())
+		return false;
 	return query_once(psprintf("SELECT FROM %s.contact_state"
 							   " WHERE clock OPERATOR(pg_catalog.>) $1 LIMIT 1",
 							   model->schema), 1, types, values, NULL) > 0;
@@ -224,7 +229,7 @@ lifecycle_tick(PG_FUNCTION_ARGS)
 Datum
 take_in(PG_FUNCTION_ARGS)
 {
-	Model	   *model = model_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	Model	   *model = model_by_name(text_argument(fcinfo, 0, "model"));
 	List	   *segments = NIL;
 
 	model_check_owner(model);

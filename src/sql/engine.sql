@@ -132,12 +132,17 @@ CREATE FUNCTION lifecycle.compile(
 	OUT segments text[], OUT result_type regtype)
 AS 'MODULE_PATHNAME', 'compile' LANGUAGE C STABLE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION lifecycle.compile(text, text, text) IS
-'compiles a predicate or value without saving it; raises the errors of the text with their position';
+'compiles a predicate or value without saving it; raises 42501 unless the caller owns the model, and the errors of the text with their position';
 
 CREATE FUNCTION lifecycle.take_in(model text, segments text[] DEFAULT NULL) RETURNS void
 AS 'MODULE_PATHNAME', 'take_in' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION lifecycle.take_in(text, text[]) IS
 'evaluates segments for all contacts, null for the whole model; the caller has called lifecycle.lock_model; raises 42501 unless the caller owns the model';
+
+CREATE FUNCTION lifecycle.maintain(model text, active boolean) RETURNS void
+AS 'MODULE_PATHNAME', 'maintain' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION lifecycle.maintain(text, boolean) IS
+'while active, rows of the model''s tables are rewritten without being taken for changes, until the transaction''s end at the latest; raises 42501 unless the caller owns the model';
 
 CREATE FUNCTION lifecycle.reload(model text) RETURNS void
 AS 'MODULE_PATHNAME', 'reload' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
@@ -183,7 +188,7 @@ CREATE FUNCTION @extschema@.lifecycle_explain(
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'lifecycle_explain' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.lifecycle_explain(text, text) IS
-'the atoms and columns of a predicate and how each is kept right: counted, timed, looked up, segment, column; raises the errors of the text with their position';
+'the atoms and columns of a predicate and how each is kept right: counted, timed, looked up, segment, column; raises 42501 unless the caller owns the model, and the errors of the text with their position';
 
 CREATE FUNCTION @extschema@.lifecycle_preview(model text, predicate text) RETURNS SETOF text
 AS 'MODULE_PATHNAME', 'lifecycle_preview' LANGUAGE C VOLATILE PARALLEL UNSAFE;

@@ -3,7 +3,7 @@
  *
  * A rename changes the users' rows and all history.  It is no move from one
  * stage to another, so the triggers of the engine must look away while the rows
- * are changed: lifecycle.maintenance tells them.
+ * are changed: lifecycle.maintain tells them.
  *
  * Whoever changes these lists holds the application tables against writers
  * (lifecycle.lock_model), so that no row with an old name can slip in.
@@ -111,7 +111,7 @@ DECLARE
 	key text := CASE role_name WHEN 'stage' THEN 'stage' ELSE 'status' END;
 	named_by text[] := lifecycle.segments_that_say(m, role_name, old_name);
 BEGIN
-	PERFORM set_config('lifecycle.maintenance', 'on', true);
+	PERFORM lifecycle.maintain(m.name, true);
 	FOR o IN
 		SELECT v.relation, lifecycle.mapped_column(m.name, v.object, role_name) AS column_name
 		FROM (VALUES ('contacts', m.contacts), ('companies', m.companies)) v (object, relation)
@@ -119,7 +119,7 @@ BEGIN
 	LOOP
 		EXECUTE format('UPDATE %1$s SET %2$I = $2 WHERE %2$I = $1', o.relation, o.column_name) USING old_name, new_name;
 	END LOOP;
-	PERFORM set_config('lifecycle.maintenance', 'off', true);
+	PERFORM lifecycle.maintain(m.name, false);
 
 	EXECUTE format('UPDATE %1$I.%2$I SET %3$I = CASE %3$I WHEN $1 THEN $2 ELSE %3$I END, %4$I = CASE %4$I WHEN $1 THEN $2 ELSE %4$I END
 					WHERE $1 IN (%3$I, %4$I)', m.name, role_name || '_history', 'from_' || key, 'to_' || key)
@@ -432,9 +432,9 @@ BEGIN
 		END IF;
 		EXECUTE format('UPDATE %I.pipeline SET name = $2 WHERE name = $1', m.name) USING old_name, pipeline_name;
 		IF pipeline_column IS NOT NULL THEN
-			PERFORM set_config('lifecycle.maintenance', 'on', true);
+			PERFORM lifecycle.maintain(m.name, true);
 			EXECUTE format('UPDATE %1$s SET %2$I = $2 WHERE %2$I = $1', m.deals, pipeline_column) USING old_name, pipeline_name;
-			PERFORM set_config('lifecycle.maintenance', 'off', true);
+			PERFORM lifecycle.maintain(m.name, false);
 		END IF;
 		EXECUTE format('UPDATE %I.deal_history SET pipeline = $2 WHERE pipeline = $1', m.name) USING old_name, pipeline_name;
 		EXECUTE format('UPDATE %I.rule SET args = jsonb_set(args, ''{pipeline}'', to_jsonb($2))
@@ -619,10 +619,10 @@ BEGIN
 		EXECUTE format('UPDATE %I.deal_stage SET name = $3 WHERE pipeline = $1 AND name = $2', m.name)
 			USING pipeline_name, old_name, stage_name;
 		IF m.deals IS NOT NULL THEN
-			PERFORM set_config('lifecycle.maintenance', 'on', true);
+			PERFORM lifecycle.maintain(m.name, true);
 			EXECUTE format('UPDATE %1$s SET %2$I = $2 WHERE %2$I = $1 AND %3$s', m.deals, stage_column, pipeline_filter)
 				USING old_name, stage_name;
-			PERFORM set_config('lifecycle.maintenance', 'off', true);
+			PERFORM lifecycle.maintain(m.name, false);
 		END IF;
 		EXECUTE format('UPDATE %I.deal_history SET from_stage = CASE from_stage WHEN $2 THEN $3 ELSE from_stage END,
 							to_stage = CASE to_stage WHEN $2 THEN $3 ELSE to_stage END
