@@ -6,7 +6,8 @@
  * The parts, from the top down (calls go downward only):
  *
  *	  ingest.c, object.c, deal.c	triggers on the four application tables
- *	  tick.c, api.c, explain.c		what SQL calls
+ *	  worker.c						background processes that call tick.c
+ *	  tick.c, api.c, explain.c, verify.c	what SQL calls
  *	  worker.c						background processes that call it
  *	  refresh.c						segments of all contacts at once
  *	  run.c							one run of the engine: rounds of work
