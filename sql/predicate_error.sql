@@ -157,10 +157,38 @@ SELECT pg_temp.try($$in_segment(country)$$);
 SELECT pg_temp.try($$did(DISTINCT 'A')$$);
 SELECT pg_temp.try($$did('A') FILTER (WHERE true)$$);
 SELECT pg_temp.try($$did('A') OVER ()$$);
--- words of the language that are not there yet say so
-SELECT pg_temp.try($$did_then('A', 'B', '1 day')$$);
+-- a word of the language that is not there yet says so
 SELECT pg_temp.try($$score('fit') > 10$$);
-SELECT pg_temp.try($$time_in_stage() > interval '1 day'$$);
+-- words with more than one interval, or with numbers that must go together
+SELECT pg_temp.try($$did_first('A')$$);
+SELECT pg_temp.try($$stopped('A', '30 days', '90 days')$$);
+SELECT pg_temp.try($$stopped('A', active => '30 days', quite => '7 days')$$);
+SELECT pg_temp.try($$restarted('A', '30 days', '0 days')$$);
+SELECT pg_temp.try($$regularly('A', 1, '1 week', 4, 5)$$);
+SELECT pg_temp.try($$regularly('A', 1, '1 week', 1001, 5)$$);
+SELECT pg_temp.try($$regularly('A', 1, '10 years', 200, 5)$$);
+SELECT pg_temp.try($$regularly('A', times => 0, per => '1 week', periods => 2, at_least => 1)$$);
+SELECT pg_temp.try($$did_then('A', 'B', '1 day', filter => true)$$);
+SELECT pg_temp.try($$did_then('A', 'B', '1 day', second_filter => country = 'FI')$$);
+-- in_last needs a column that says an instant
+SELECT pg_temp.try($$in_last(country, '1 day')$$);
+SELECT pg_temp.try($$in_last(createdat, '1 day')$$);
+SELECT pg_temp.try($$in_last('2024-01-01', '1 day')$$);
+SELECT pg_temp.try($$in_last(event.occurred_at, '1 day')$$);
+SELECT pg_temp.try($$in_last(created_at, '-1 day')$$);
+-- time_in_stage changes all the time: it must be compared
+SELECT pg_temp.try($$time_in_stage()$$);
+SELECT pg_temp.try($$time_in_stage() = '1 day'$$);
+SELECT pg_temp.try($$time_in_stage() > 1$$);
+SELECT pg_temp.try($$time_in_stage() > created_at - created_at$$);
+SELECT pg_temp.try($$time_in_stage('MQL') > '1 day'$$);
+SELECT pg_temp.try($$NOT '1 day' < time_in_stage()$$);
+-- the filter of open_deals sees deals
+SELECT pg_temp.try($$open_deals(country = 'FI') > 0$$);
+SELECT pg_temp.try($$open_deals(deal.amount > 1) > 0$$);
+SELECT pg_temp.try($$open_deals(ammount > 1) > 0$$);
+SELECT pg_temp.try($$open_deals('x') > 0$$);
+SELECT pg_temp.try($$open_deals(did('A')) > 0$$);
 
 --
 -- 6. The same on every path that takes a text

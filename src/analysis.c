@@ -77,16 +77,28 @@ analysis_of_contact(Compiler *compiler, const char *text)
 	return pstate;
 }
 
+/*
+ * What a filter or value of this word may refer to.
+ */
 ParseState *
-analysis_of_event(Compiler *compiler, const char *text)
+analysis_of_row(Compiler *compiler, const VocabularyWord *word,
+				const char *text)
 {
 	ParseState *pstate = make_parsestate(NULL);
 
 	pstate->p_sourcetext = text;
 	pstate->p_ref_hook_state = compiler;
 	pstate->p_post_columnref_hook = check_column;
-	add_relation(pstate, compiler->scope->events, "event", true);
+	add_relation(pstate, analysis_table(compiler, word), vocabulary_row(word),
+				 true);
 	return pstate;
+}
+
+Oid
+analysis_table(Compiler *compiler, const VocabularyWord *word)
+{
+	return word->kind == ATOM_OPEN_DEALS ? compiler->scope->deals :
+		compiler->scope->events;
 }
 
 static void
@@ -190,7 +202,7 @@ check_column(ParseState *pstate, ColumnRef *column, Node *var)
 	const char *prefix = "";
 	const char *nearest;
 	bool		bare = list_length(column->fields) == 1;
-	bool		event;
+	bool		inner;
 
 	if (var != NULL && IsA(var, Var) &&
 		((Var *) var)->varattno == InvalidAttrNumber)
@@ -202,16 +214,16 @@ check_column(ParseState *pstate, ColumnRef *column, Node *var)
 	if (var != NULL || list_length(column->fields) > 2)
 		return NULL;			/* good, or PostgreSQL's own error */
 
-	event = pstate->p_paramref_hook == NULL;
-	if (event)
-		row = "event";
+	inner = pstate->p_paramref_hook == NULL;
+	if (inner)
+		row = linitial_node(RangeTblEntry, pstate->p_rtable)->eref->aliasname;
 	if (!bare)
 	{
 		row = strVal(linitial(column->fields));
 		prefix = psprintf("%s.", row);
 	}
 	nearest = nearest_column(pstate, wrong, row);
-	if (nearest == NULL && bare && !event)
+	if (nearest == NULL && bare && !inner)
 	{
 		nearest = nearest_column(pstate, wrong, "company");
 		prefix = "company.";
@@ -223,7 +235,7 @@ check_column(ParseState *pstate, ColumnRef *column, Node *var)
 					NameListToString(column->fields)),
 			 nearest ?
 			 errhint("Perhaps you meant \"%s%s\".", prefix, nearest) :
-			 bare && !event && OidIsValid(compiler->scope->events) &&
+			 bare && !inner && OidIsValid(compiler->scope->events) &&
 			 get_attnum(compiler->scope->events, wrong) > 0 ?
 			 errhint("An event's columns can be used in a filter, as in did('Signed Up', filter => ...).") : 0,
 			 parser_errposition(pstate, column->location)));

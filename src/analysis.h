@@ -20,7 +20,10 @@ typedef struct Compiler
 } Compiler;
 
 extern ParseState *analysis_of_contact(Compiler *compiler, const char *text);
-extern ParseState *analysis_of_event(Compiler *compiler, const char *text);
+extern ParseState *analysis_of_row(Compiler *compiler,
+								   const VocabularyWord *word,
+								   const char *text);
+extern Oid	analysis_table(Compiler *compiler, const VocabularyWord *word);
 extern Node *analysis_run(Syntax *syntax, Node *raw, Oid target,
 						  const char *argument);
 

@@ -20,16 +20,12 @@ typedef struct AtomValue
 	TimestampTz arrives;		/* the earliest event after the instant */
 } AtomValue;
 
-extern char *atom_scan_sql(Model *model, const Atom *atom, bool all,
-						   int clock_param);
+extern bool atom_is_scanned(const Atom *atom);
 extern AtomValue atom_default(const Atom *atom);
 extern AtomValue atom_read(Model *model, const Atom *atom, int row,
 						   int column, TimestampTz clock);
 extern void atom_scan(Model *model, Atom *atom, Datum *contacts, int count,
-					  TimestampTz clock, AtomValue *values);
-extern TimestampTz window_start(const Model *model, const Interval *within,
-								TimestampTz clock);
-extern TimestampTz window_end(const Model *model, const Interval *within,
-							  TimestampTz time, TimestampTz clock);
+					  TimestampTz clock, Snapshot snapshot,
+					  AtomValue *values);
 
 #endif							/* LIFECYCLE_ATOM_H */

@@ -14,6 +14,7 @@
 #include "access/transam.h"
 #include "executor/executor.h"
 #include "nodes/nodeFuncs.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "evaluate.h"
@@ -28,6 +29,8 @@ network_method(const AtomSpec *spec)
 		return METHOD_BROKEN;
 	if (spec->kind == ATOM_IN_SEGMENT)
 		return METHOD_SEGMENT;
+	if (spec->kind == ATOM_IN_LAST)
+		return METHOD_COLUMN;
 	if (spec->kind == ATOM_DID)
 		return spec->within == NULL ? METHOD_COUNT : METHOD_WINDOW;
 	return METHOD_SCAN;
@@ -65,9 +68,16 @@ make_atom(Model *model, int id, AtomSpec *spec)
 	atom->method = network_method(spec);
 	if (spec != NULL && spec->filter != NULL)
 		atom->filter = ExecInitExpr(spec->filter, NULL);
+	if (spec != NULL && spec->second_filter != NULL)
+		atom->second_filter = ExecInitExpr(spec->second_filter, NULL);
 	if (spec != NULL)
 		atom->user_functions = has_user_function((Node *) spec->filter, NULL) ||
+			has_user_function((Node *) spec->second_filter, NULL) ||
 			has_user_function((Node *) spec->value, NULL);
+	if (atom->method == METHOD_COLUMN)
+		atom->column = get_attnum(model->table[spec->of_company ?
+											   COMPANIES : CONTACTS].relid,
+								  spec->column);
 	if (atom->method == METHOD_SEGMENT)
 		atom->segment_id = network_segment_id(model, spec->segment);
 	return atom;

@@ -20,6 +20,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -270,6 +271,28 @@ add_change(Run *run, TupleTableSlot *old, TupleTableSlot *new)
 		run_add_deal_change(run, change);
 }
 
+/*
+ * Segments of the deal's contact that look at deals are to be evaluated: to
+ * them a deal is what an event is.
+ */
+static void
+add_hit(Run *run, TupleTableSlot *slot, Atom **atoms, int natoms)
+{
+	Model	   *model = run->model;
+	Hit			hit = {.atoms = atoms,.natoms = natoms,.time = DT_NOBEGIN};
+	bool		isnull;
+	Datum		contact;
+
+	if (slot == NULL || natoms == 0)
+		return;
+	contact = slot_key(slot, &model->table[DEALS].column[ROLE_CONTACT],
+					   &model->contact_key, &isnull);
+	if (isnull)
+		return;
+	hit.contact = run_copy_key(run, &model->contact_key, contact);
+	run_add_hit(run, &hit);
+}
+
 static void
 statement(TriggerData *trigdata)
 {
@@ -279,6 +302,8 @@ statement(TriggerData *trigdata)
 	bool		outermost;
 	Transition *old_rows = NULL;
 	Transition *new_rows = NULL;
+	Atom	  **atoms;
+	int			natoms;
 
 	if (model == NULL)
 		return;
@@ -287,6 +312,7 @@ statement(TriggerData *trigdata)
 	outermost = run == NULL;
 	if (outermost)
 		run = run_start(model);
+	atoms = network_deal_atoms(model, &natoms);
 	if (trigdata->tg_oldtable != NULL)
 		old_rows = transition_begin(trigdata, trigdata->tg_oldtable, model,
 									DEALS, map);
@@ -302,7 +328,10 @@ statement(TriggerData *trigdata)
 
 		if (old == NULL && new == NULL)
 			break;
+		CHECK_FOR_INTERRUPTS();
 		add_change(run, old, new);
+		add_hit(run, old, atoms, natoms);
+		add_hit(run, new, atoms, natoms);
 	}
 	if (old_rows != NULL)
 		transition_end(old_rows);
@@ -352,7 +381,15 @@ deals_truncate(PG_FUNCTION_ARGS)
 													TRIGGER_EVENT_TRUNCATE);
 	Model	   *model = model_for_trigger(trigdata->tg_relation, DEALS, NULL);
 
-	if (model != NULL)
-		refresh_forget(model, DEALS);
+	int			natoms;
+
+	if (model == NULL)
+		return PointerGetDatum(NULL);
+	SPI_connect();
+	(void) network_deal_atoms(model, &natoms);
+	SPI_finish();
+	refresh_forget(model, DEALS);
+	if (natoms > 0)
+		refresh_all(model);
 	return PointerGetDatum(NULL);
 }

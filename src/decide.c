@@ -23,6 +23,7 @@
 
 #include "evaluate.h"
 #include "prepare.h"
+#include "window.h"
 
 /*
  * Which atoms may be other than at their default for these contacts, of whom
@@ -262,13 +263,25 @@ apply_window(Run *run, Work *work, Atom *atom, AtomState *entry, Hit *hit)
 		if (spec->times == 1)
 		{
 			entry->count = 1;
-			entry->due = window_end(model, spec->within, hit->time,
-									run->clock);
+			entry->due = window_change(model, spec->within, hit->time,
+									   run->clock);
 		}
 		else
 			entry->unknown = true;
 		work->state_changed = true;
 		add_segments_of(work, atom);
+	}
+	else
+	{
+		/* older than the window, but perhaps not for ever */
+		TimestampTz due = window_change(model, spec->within, hit->time,
+										run->clock);
+
+		if (due < entry->due)
+		{
+			entry->due = due;
+			work->state_changed = true;
+		}
 	}
 }
 
@@ -512,6 +525,7 @@ decide_round(Run *run)
 	prepare_exclude_shortcuts(run);
 	prepare_lock_contacts(run);
 	read_states(run);
+	run_record_stage_changes(run);
 	apply_changes(run);
 	load_segments(run);
 	scan_batches(run);

@@ -31,6 +31,7 @@
 #include "utils/memutils.h"
 
 #include "evaluate.h"
+#include "meaning.h"
 
 /* What the parameter hook has to know; lives on the stack of the evaluation. */
 typedef struct Evaluation
@@ -63,7 +64,7 @@ void
 evaluate_scan(Run *run, Atom *atom, Datum *contacts, int count,
 			  AtomValue *values)
 {
-	atom_scan(run->model, atom, contacts, count, run->clock, values);
+	atom_scan(run->model, atom, contacts, count, run->clock, NULL, values);
 	if (run->clock_given || run->model->clock_by_tick)
 		return;
 	for (int i = 0; i < count; i++)
@@ -72,7 +73,8 @@ evaluate_scan(Run *run, Atom *atom, Datum *contacts, int count,
 			values[i].arrives <= GetCurrentTimestamp())
 		{
 			run->clock = GetCurrentTimestamp();
-			atom_scan(run->model, atom, contacts, count, run->clock, values);
+			atom_scan(run->model, atom, contacts, count, run->clock, NULL,
+					  values);
 			return;
 		}
 	}
@@ -119,7 +121,7 @@ evaluate_needs_scan(Run *run, Work *work, Atom *atom)
 {
 	ListCell   *cell;
 
-	if (atom->method == METHOD_SEGMENT || atom->method == METHOD_BROKEN)
+	if (!atom_is_scanned(atom))
 		return false;
 	foreach(cell, work->values)
 		if (((WorkValue *) lfirst(cell))->atom == atom)
@@ -145,7 +147,7 @@ evaluate_store(Run *run, Work *work, Atom *atom, AtomValue value)
 	if (atom->id == 0)
 		return;
 	if (value.next == NOT_DUE && state_atom(work->state, atom->id) == NULL &&
-		(atom->method == METHOD_SCAN ||
+		(atom->method == METHOD_SCAN || atom->method == METHOD_COLUMN ||
 		 (run->only_segments != NIL && atom->id > work->state->known)))
 		return;					/* unknown will do until an event asks for it */
 	entry = state_make_atom(work->state, atom->id);
@@ -158,6 +160,29 @@ evaluate_store(Run *run, Work *work, Atom *atom, AtomValue value)
 		entry->count = DatumGetInt64(value.value) >= atom->spec->times ? 1 : 0;
 	if (memcmp(&before, entry, sizeof(before)) != 0)
 		work->state_changed = true;
+}
+
+/*
+ * Compute an atom of a column of the rows in the slots.  As in evaluate_scan,
+ * what is dated before this instant is not in the future.
+ */
+static AtomValue
+column_value(Run *run, const Atom *atom)
+{
+	const AtomSpec *spec = atom->spec;
+	TupleTableSlot *slot = spec->of_company ?
+		run->econtext->ecxt_outertuple : run->econtext->ecxt_scantuple;
+	bool		isnull;
+	Datum		value = slot_getattr(slot, atom->column, &isnull);
+	AtomValue	result = meaning_of_column(run->model, spec, value, isnull,
+										   run->clock);
+
+	if (result.arrives == NOT_DUE || run->clock_given ||
+		run->model->clock_by_tick ||
+		result.arrives > GetCurrentTimestamp())
+		return result;
+	run->clock = GetCurrentTimestamp();
+	return meaning_of_column(run->model, spec, value, isnull, run->clock);
 }
 
 static AtomValue
@@ -180,7 +205,9 @@ fetch_atom(Run *run, Work *work, Atom *atom)
 		return entry != NULL ? from_state(atom, entry) : atom_default(atom);
 
 	old = MemoryContextSwitchTo(run->round_context);
-	if (work->no_contact)
+	if (atom->method == METHOD_COLUMN)
+		value = column_value(run, atom);
+	else if (work->no_contact)
 		value = atom_default(atom);
 	else
 		evaluate_scan(run, atom, &work->contact, 1, &value);

@@ -60,7 +60,10 @@ method_name(const AtomSpec *spec)
 		case METHOD_WINDOW:
 			return "timed";
 		case METHOD_SCAN:
-			return "looked up";
+			return spec->kind == ATOM_OPEN_DEALS ? "deals" :
+				spec->kind == ATOM_TIME_IN_STAGE ? "timed" : "looked up";
+		case METHOD_COLUMN:
+			return "timed";
 		case METHOD_SEGMENT:
 			return "segment";
 		case METHOD_BROKEN:
@@ -80,7 +83,13 @@ method_text(const AtomSpec *spec)
 		case METHOD_WINDOW:
 			return "while true such events cost nothing; when its time is up the tick looks at the contact's events";
 		case METHOD_SCAN:
+			if (spec->kind == ATOM_OPEN_DEALS)
+				return "counted from the contact's deals when one of them changes";
+			if (spec->kind == ATOM_TIME_IN_STAGE)
+				return "read from the history when the stage changes, and by the tick when its time is up";
 			return "computed from the contact's events when one of that name arrives";
+		case METHOD_COLUMN:
+			return "read from the row when the column changes, and by the tick when its time is up";
 		case METHOD_SEGMENT:
 			return "the contact's membership of that segment";
 		case METHOD_BROKEN:
@@ -161,9 +170,9 @@ compile_text(Model *model, const char *source, const TextKind *kind)
  * compile(model text, expression text, kind text): what a text is made of.
  *
  * Returns atoms, atom_events, atom_methods, contact_columns,
- * company_columns, segments, result_type.  Takes AccessShareLock on the
- * model's tables; raises 42501 unless the caller owns the model, and what the
- * predicate compiler raises, with position.
+ * company_columns, segments, result_type, atom_second_events.  Takes
+ * AccessShareLock on the model's tables; raises 42501 unless the caller owns
+ * the model, and what the predicate compiler raises, with position.
  */
 Datum
 compile(PG_FUNCTION_ARGS)
@@ -175,12 +184,13 @@ compile(PG_FUNCTION_ARGS)
 	Predicate  *predicate;
 	List	   *definitions = NIL;
 	List	   *events = NIL;
+	List	   *second_events = NIL;
 	List	   *methods = NIL;
 	List	   *segments = NIL;
 	ListCell   *cell;
 	TupleDesc	desc;
-	Datum		values[7];
-	bool		nulls[7] = {false};
+	Datum		values[8];
+	bool		nulls[8] = {false};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -191,6 +201,7 @@ compile(PG_FUNCTION_ARGS)
 
 		definitions = lappend(definitions, spec->definition);
 		events = lappend(events, spec->event);
+		second_events = lappend(second_events, spec->second_event);
 		methods = lappend(methods, unconstify(char *, method_name(spec)));
 		if (spec->kind == ATOM_IN_SEGMENT)
 			segments = lappend(segments, spec->segment);
@@ -204,6 +215,7 @@ compile(PG_FUNCTION_ARGS)
 										predicate->company_columns));
 	values[5] = text_array(segments);
 	values[6] = ObjectIdGetDatum(predicate->type);
+	values[7] = text_array(second_events);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values,
 											 nulls));
 }
@@ -285,7 +297,10 @@ lifecycle_explain(PG_FUNCTION_ARGS)
 		values[1] = CStringGetTextDatum(method_name(spec));
 		nulls[2] = spec->event == NULL;
 		if (!nulls[2])
-			values[2] = CStringGetTextDatum(spec->event);
+			values[2] = CStringGetTextDatum(spec->second_event == NULL ?
+											spec->event :
+											psprintf("%s, %s", spec->event,
+													 spec->second_event));
 		values[3] = CStringGetTextDatum(method_text(spec));
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
@@ -396,7 +411,7 @@ lifecycle_preview(PG_FUNCTION_ARGS)
 	{
 		if (arg.expression->atoms[i]->method == METHOD_SEGMENT)
 			arg.needs_state = true;
-		else
+		else if (atom_is_scanned(arg.expression->atoms[i]))
 			arg.scan.atoms[arg.scan.natoms++] = arg.expression->atoms[i];
 	}
 	if (arg.scan.natoms > MAX_JOINED_ATOMS)

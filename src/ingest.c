@@ -43,11 +43,10 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/date.h"
-#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 
 #include "transition.h"
+#include "window.h"
 
 PG_FUNCTION_INFO_V1(events_begin);
 PG_FUNCTION_INFO_V1(events_insert);
@@ -76,31 +75,9 @@ typedef struct Collector
 	bool		anew;			/* rows were updated or deleted: atoms are to be
 								 * computed anew, rules do not fire */
 	Atom	   *atom;			/* whose filter is being evaluated */
+	ExprState  *filter;
 	bool		passes;
 } Collector;
-
-/*
- * The time of an event row, as in model_event_time_sql.
- */
-static TimestampTz
-event_time(Model *model, Datum value)
-{
-	Datum		zone;
-
-	switch (model->table[EVENTS].column[ROLE_TIME].type)
-	{
-		case TIMESTAMPTZOID:
-			return DatumGetTimestampTz(value);
-		case DATEOID:
-			value = DirectFunctionCall1(date_timestamp, value);
-			break;
-		default:
-			break;
-	}
-	zone = CStringGetTextDatum(model->zone_name);
-	return DatumGetTimestampTz(DirectFunctionCall2(timestamp_zone, zone,
-												   value));
-}
 
 /*
  * What depends on this row's name.
@@ -140,7 +117,7 @@ evaluate_filter(void *arg)
 	Datum		value;
 
 	ResetExprContext(collector->econtext);
-	value = ExecEvalExprSwitchContext(collector->atom->filter,
+	value = ExecEvalExprSwitchContext(collector->filter,
 									  collector->econtext, &isnull);
 	if (pin)
 		path_unpin(level);
@@ -148,18 +125,19 @@ evaluate_filter(void *arg)
 }
 
 /*
- * Does the row pass the atom's filter?  *failed if the filter raised an
- * error.
+ * Does the row pass this filter of an atom's?  *failed if the filter raised
+ * an error.
  */
 static bool
-passes_filter(Collector *collector, Atom *atom, bool *failed)
+passes_filter(Collector *collector, Atom *atom, ExprState *filter,
+			  bool *failed)
 {
 	ErrorData  *error;
 
-	*failed = false;
-	if (atom->filter == NULL || collector->anew)
+	if (filter == NULL || collector->anew)
 		return true;
 	collector->atom = atom;
+	collector->filter = filter;
 	switch (collector->mode)
 	{
 		case FILTER_NONE_YET:
@@ -175,6 +153,25 @@ passes_filter(Collector *collector, Atom *atom, bool *failed)
 			return true;
 	}
 	return false;
+}
+
+/*
+ * Does the atom match a row of this name?  An atom of two names has a filter
+ * for each; they may be the same name.
+ */
+static bool
+matches_atom(Collector *collector, const EventEntry *entry, Atom *atom,
+			 bool *failed)
+{
+	const char *second = atom->spec != NULL ? atom->spec->second_event : NULL;
+
+	*failed = false;
+	if (second == NULL)
+		return passes_filter(collector, atom, atom->filter, failed);
+	return (strcmp(atom->spec->event, entry->name) == 0 &&
+			passes_filter(collector, atom, atom->filter, failed)) ||
+		(strcmp(second, entry->name) == 0 &&
+		 passes_filter(collector, atom, atom->second_filter, failed));
 }
 
 static EventRef *
@@ -223,7 +220,7 @@ collect_row(Collector *collector, TupleTableSlot *slot)
 	value = slot_getattr(slot, table->column[ROLE_TIME].attno, &isnull);
 	if (isnull)
 		return;
-	hit.time = event_time(model, value);
+	hit.time = window_instant(model, table->column[ROLE_TIME].type, value);
 	value = slot_key(slot, &table->column[ROLE_CONTACT], &model->contact_key,
 					 &isnull);
 	if (isnull)
@@ -235,7 +232,7 @@ collect_row(Collector *collector, TupleTableSlot *slot)
 		Atom	   *atom = entry->atoms[i];
 		bool		failed;
 
-		if (passes_filter(collector, atom, &failed) && !failed)
+		if (matches_atom(collector, entry, atom, &failed) && !failed)
 		{
 			if (hit.atoms != entry->atoms)
 				hit.atoms[hit.natoms] = atom;

@@ -34,6 +34,8 @@ extern char *text_argument(FunctionCallInfo fcinfo, int number,
 /* query.c: statements of the engine, on a snapshot taken at that instant */
 extern SPIPlanPtr query_prepare(const char *sql, int nargs, const Oid *types);
 extern uint64 query_execute(SPIPlanPtr plan, Datum *values, const char *nulls);
+extern uint64 query_execute_at(SPIPlanPtr plan, Datum *values,
+							   const char *nulls, Snapshot snapshot);
 extern uint64 query_once(const char *sql, int nargs, const Oid *types,
 						 Datum *values, const char *nulls);
 extern char *query_text(int row, int column);

@@ -71,6 +71,8 @@ struct Network
 	HTAB	   *atoms;			/* AtomEntry by id */
 	HTAB	   *segments;		/* SegmentEntry by id */
 	int			idle_events;
+	int			ndeal_atoms;
+	Atom	  **deal_atoms;		/* those that look at deals; NULL: not loaded */
 	List	   *columns;		/* of ColumnUse *, once loaded */
 	bool		columns_loaded;
 	Bitmapset  *contact_columns;	/* all that columns has, and the company link
@@ -344,7 +346,8 @@ network_event(Model *model, const char *name, int length)
 
 	rows = config_query(model, PLAN_ATOMS_OF_EVENT,
 						"SELECT id, definition, segments FROM %s.atom"
-						" WHERE event OPERATOR(pg_catalog.=) $1 ORDER BY id",
+						" WHERE event OPERATOR(pg_catalog.=) $1"
+						" OR second_event OPERATOR(pg_catalog.=) $1 ORDER BY id",
 						TEXTOID, CStringGetTextDatum(copy));
 	if (rows > 0)
 		atoms = enter_atoms(model, rows);
@@ -374,6 +377,31 @@ network_event(Model *model, const char *name, int length)
 			entry->keeps_row = true;
 	}
 	return entry;
+}
+
+/*
+ * network_deal_atoms: the atoms that look at deals.
+ */
+Atom	  **
+network_deal_atoms(Model *model, int *count)
+{
+	Network    *network = model->network;
+
+	if (network->deal_atoms == NULL)
+	{
+		uint64		rows;
+
+		rows = config_query(model, PLAN_ATOMS_OF_DEALS,
+							"SELECT id, definition, segments FROM %s.atom"
+							" WHERE event IS NULL"
+							" AND method OPERATOR(pg_catalog.=) 'deals'"
+							" AND pg_catalog.cardinality(segments) OPERATOR(pg_catalog.>) 0"
+							" ORDER BY id", InvalidOid, (Datum) 0);
+		network->deal_atoms = enter_atoms(model, rows);
+		network->ndeal_atoms = (int) rows;
+	}
+	*count = network->ndeal_atoms;
+	return network->deal_atoms;
 }
 
 /*

@@ -21,7 +21,10 @@ typedef enum AtomMethod
 	METHOD_COUNT,				/* a count kept in the state, up to `times` */
 	METHOD_WINDOW,				/* true until a due time; looked up when false
 								 * or due */
-	METHOD_SCAN,				/* computed from the contact's events */
+	METHOD_SCAN,				/* computed from the contact's events, deals or
+								 * history */
+	METHOD_COLUMN,				/* computed from a column of its row, or its
+								 * company's */
 	METHOD_SEGMENT,				/* membership of another segment */
 	METHOD_BROKEN				/* its text does not compile any more */
 } AtomMethod;
@@ -32,7 +35,9 @@ typedef struct Atom
 	AtomSpec   *spec;			/* NULL if METHOD_BROKEN */
 	AtomMethod	method;
 	ExprState  *filter;			/* over an event row in the scan slot */
+	ExprState  *second_filter;	/* likewise, for did_then */
 	bool		user_functions; /* in filter or value: the path must be pinned */
+	AttrNumber	column;			/* METHOD_COLUMN */
 	SPIPlanPtr	plan;			/* see atom.c */
 	int			nsegments;		/* the segments that use it */
 	int		   *segments;
@@ -118,6 +123,7 @@ extern Network *network_create(Model *model);
 extern void network_free(Network *network);
 
 extern EventEntry *network_event(Model *model, const char *name, int length);
+extern Atom **network_deal_atoms(Model *model, int *count);
 extern Atom *network_atom(Model *model, int id);
 extern Segment *network_segment(Model *model, int id);
 extern void network_load_segments(Model *model, const int *ids, int count);

@@ -47,6 +47,7 @@
 #include "optimizer/optimizer.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/ruleutils.h"
 #include "utils/typcache.h"
@@ -82,14 +83,21 @@ static AtomSpec *compile_use(Compiler *compiler, AtomUse *use);
 static AtomSpec *compile_call(Compiler *compiler, VocabularyCall *call);
 static bool is_true(const Expr *filter);
 static void check_value(VocabularyCall *call, Node *value);
+static void set_filter(Compiler *compiler, const VocabularyWord *word,
+					   Node *node, Expr **filter, char **sql, char **text);
+static void compile_column(Compiler *compiler, VocabularyCall *call,
+						   AtomSpec *spec);
 static Node *event_expression(Compiler *compiler, const VocabularyWord *word,
 							  const char *argument, ParseState *pstate,
 							  Node *raw, Oid target, char **canonical);
 static Node *visited_filter(Compiler *compiler, VocabularyCall *call);
-static char *deparse_event(Compiler *compiler, Node *node,
-						   const char *prefix);
+static char *deparse_row(Compiler *compiler, const VocabularyWord *word,
+						 Node *node, const char *prefix);
 static Expr *plan(Node *node);
 static Node *place_columns(Node *node, void *context);
+static void add_columns(const PredicateScope *scope, const List *atoms,
+						Predicate *predicate);
+static Interval *copy_interval(const Interval *interval);
 static AtomSpec *copy_atom(const AtomSpec *spec);
 
 /*
@@ -121,6 +129,7 @@ predicate_compile(const PredicateScope *scope, const char *text,
 	node = analysis_run(&syntax, node, must_be_boolean ? BOOLOID : InvalidOid,
 				   NULL);
 	node = place_columns((Node *) plan(node), &placed);
+	add_columns(scope, compiler.atoms, &placed.predicate);
 
 	MemoryContextSwitchTo(caller);
 	result = palloc(sizeof(Predicate));
@@ -335,9 +344,14 @@ compile_call(Compiler *compiler, VocabularyCall *call)
 
 	spec->kind = word->kind;
 	spec->event = call->event;
+	spec->second_event = call->second_event;
 	spec->segment = call->segment;
 	spec->times = call->times;
 	spec->within = call->within;
+	spec->quiet = call->quiet;
+	spec->periods = (int) call->periods;
+	spec->at_least = (int) call->at_least;
+	spec->beyond = call->beyond;
 	spec->typmod = -1;
 
 	if (call->value)
@@ -348,17 +362,25 @@ compile_call(Compiler *compiler, VocabularyCall *call)
 								call->value, number ? NUMERICOID : InvalidOid,
 								&call->value_text);
 		spec->value = plan(node);
-		spec->value_sql = deparse_event(compiler, node, "e");
+		spec->value_sql = deparse_row(compiler, word, node, "e");
 		check_value(call, node);
 	}
 	switch (spec->kind)
 	{
 		case ATOM_DID:
+		case ATOM_DID_FIRST:
+		case ATOM_STOPPED:
+		case ATOM_RESTARTED:
+		case ATOM_REGULARLY:
+		case ATOM_DID_THEN:
+		case ATOM_IN_LAST:
+		case ATOM_TIME_IN_STAGE:
 		case ATOM_IN_SEGMENT:
 			spec->type = BOOLOID;
 			break;
 		case ATOM_COUNT:
 		case ATOM_DISTINCT:
+		case ATOM_OPEN_DEALS:
 			spec->type = INT8OID;
 			break;
 		case ATOM_FIRST:
@@ -378,6 +400,8 @@ compile_call(Compiler *compiler, VocabularyCall *call)
 			break;
 	}
 
+	if (call->column)
+		compile_column(compiler, call, spec);
 	if (word->form == WORD_VISITED)
 	{
 		spec->event = call->event = pstrdup(compiler->scope->page_view_event);
@@ -385,21 +409,77 @@ compile_call(Compiler *compiler, VocabularyCall *call)
 	}
 	else
 		node = call->filter == NULL ? NULL :
-			event_expression(compiler, word, "filter", call->pstate,
-							 call->filter, BOOLOID, &call->filter_text);
-	if (node)
+			event_expression(compiler, word,
+							 call->second_event ? "first_filter" : "filter",
+							 call->pstate, call->filter, BOOLOID,
+							 &call->filter_text);
+	set_filter(compiler, word, node, &spec->filter, &spec->filter_sql,
+			   &call->filter_text);
+	if (call->second_filter)
 	{
-		spec->filter = plan(node);
-		spec->filter_sql = deparse_event(compiler, node, "e");
-		if (is_true(spec->filter))
-		{
-			spec->filter = NULL;
-			spec->filter_sql = call->filter_text = NULL;
-		}
+		node = event_expression(compiler, word, "second_filter", call->pstate,
+								call->second_filter, BOOLOID,
+								&call->second_filter_text);
+		set_filter(compiler, word, node, &spec->second_filter,
+				   &spec->second_filter_sql, &call->second_filter_text);
 	}
 	spec->definition = vocabulary_definition(call, spec->kind, spec->times);
 	call->spec = spec;
 	return spec;
+}
+
+/*
+ * Plan and deparse an analysed filter, if there is one that some rows do not
+ * pass.
+ */
+static void
+set_filter(Compiler *compiler, const VocabularyWord *word, Node *node,
+		   Expr **filter, char **sql, char **text)
+{
+	if (node == NULL)
+		return;
+	*filter = plan(node);
+	*sql = deparse_row(compiler, word, node, "e");
+	if (is_true(*filter))
+	{
+		*filter = NULL;
+		*sql = *text = NULL;
+	}
+}
+
+/*
+ * The column of in_last: one that says an instant.
+ */
+static void
+compile_column(Compiler *compiler, VocabularyCall *call, AtomSpec *spec)
+{
+	const PredicateScope *scope = compiler->scope;
+	Syntax		syntax = {.scope = scope, .pstate = call->pstate};
+	Node	   *node = analysis_run(&syntax, (Node *) call->column,
+									InvalidOid, NULL);
+	Var		   *var = (Var *) node;
+	Oid			type = exprType(node);
+
+	if (!IsA(node, Var) ||
+		!(var->varno == 1 ||
+		  (var->varno == 2 && OidIsValid(scope->companies))))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"column\" of %s must be a column of the contact or its company",
+						call->word->name),
+				 parser_errposition(call->pstate, call->column->location)));
+	if (type != TIMESTAMPTZOID && type != TIMESTAMPOID && type != DATEOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("argument \"column\" of %s must be of type timestamp with time zone, timestamp or date, not %s",
+						call->word->name, format_type_be(type)),
+				 parser_errposition(call->pstate, call->column->location)));
+	spec->of_company = var->varno == 2;
+	spec->column = get_attname(spec->of_company ? scope->companies :
+							   scope->contacts, var->varattno, false);
+	spec->column_type = type;
+	call->column_text = psprintf("%s%s", spec->of_company ? "company." : "",
+								 quote_identifier(spec->column));
 }
 
 /*
@@ -458,13 +538,13 @@ event_expression(Compiler *compiler, const VocabularyWord *word,
 				 text);
 		if (round > 1)
 			push_source(&source, text, NULL);
-		syntax.pstate = analysis_of_event(compiler, text);
+		syntax.pstate = analysis_of_row(compiler, word, text);
 		if (round > 1)
 			raw = syntax_parse(syntax.pstate);
 		syntax.moving = NIL;
 		result = analysis_run(&syntax, syntax_rewrite(&syntax, raw), target,
 						 argument);
-		*canonical = deparse_event(compiler, result, NULL);
+		*canonical = deparse_row(compiler, word, result, NULL);
 		if (round > 1)
 			pop_source(&source);
 		if (compiler->canonical || (round > 1 && strcmp(*canonical, text) == 0))
@@ -488,14 +568,14 @@ visited_filter(Compiler *compiler, VocabularyCall *call)
 	Node	   *result;
 
 	push_source(&source, path, "setting page_view_path");
-	pstate = analysis_of_event(compiler, path);
+	pstate = analysis_of_row(compiler, call->word, path);
 	event_expression(compiler, call->word, "path", pstate,
 					 syntax_parse(pstate), TEXTOID, &text);
 	pop_source(&source);
 
 	text = psprintf("(%s) ~~ %s", text, quote_literal_cstr(call->pattern));
 	push_source(&source, text, "path and pattern of visited");
-	pstate = analysis_of_event(compiler, text);
+	pstate = analysis_of_row(compiler, call->word, text);
 	result = event_expression(compiler, call->word, "filter", pstate,
 							  syntax_parse(pstate), BOOLOID,
 							  &call->filter_text);
@@ -504,15 +584,17 @@ visited_filter(Compiler *compiler, VocabularyCall *call)
 }
 
 /*
- * Text of an analysed expression over the events table, its columns with the
+ * Text of an analysed expression over the word's table, its columns with the
  * prefix if one is given.  Implicit casts are shown, so that the text is read
  * back in the same way whatever it is compared with.
  */
 static char *
-deparse_event(Compiler *compiler, Node *node, const char *prefix)
+deparse_row(Compiler *compiler, const VocabularyWord *word, Node *node,
+			const char *prefix)
 {
-	List	   *context = deparse_context_for(prefix ? prefix : "event",
-											  compiler->scope->events);
+	List	   *context = deparse_context_for(prefix ? prefix :
+											  vocabulary_row(word),
+											  analysis_table(compiler, word));
 
 	return deparse_expression(node, context, prefix != NULL, true);
 }
@@ -564,6 +646,48 @@ place_columns(Node *node, void *context)
 	return (Node *) var;
 }
 
+/*
+ * Columns that atoms look at are the predicate's too: when they change, it
+ * must be evaluated.
+ */
+static void
+add_columns(const PredicateScope *scope, const List *atoms,
+			Predicate *predicate)
+{
+	ListCell   *lc;
+
+	foreach(lc, atoms)
+	{
+		const AtomSpec *spec = (const AtomSpec *) lfirst(lc);
+
+		if (spec->kind == ATOM_IN_LAST && spec->of_company)
+			predicate->company_columns =
+				bms_add_member(predicate->company_columns,
+							   get_attnum(scope->companies, spec->column));
+		else if (spec->kind == ATOM_IN_LAST)
+			predicate->contact_columns =
+				bms_add_member(predicate->contact_columns,
+							   get_attnum(scope->contacts, spec->column));
+		else if (spec->kind == ATOM_TIME_IN_STAGE)
+			predicate->contact_columns =
+				bms_add_member(predicate->contact_columns,
+							   get_attnum(scope->contacts,
+										  scope->stage_column));
+	}
+}
+
+static Interval *
+copy_interval(const Interval *interval)
+{
+	Interval   *copy;
+
+	if (interval == NULL)
+		return NULL;
+	copy = palloc(sizeof(Interval));
+	*copy = *interval;
+	return copy;
+}
+
 static AtomSpec *
 copy_atom(const AtomSpec *spec)
 {
@@ -572,15 +696,18 @@ copy_atom(const AtomSpec *spec)
 	*copy = *spec;
 	copy->event = spec->event ? pstrdup(spec->event) : NULL;
 	copy->segment = spec->segment ? pstrdup(spec->segment) : NULL;
+	copy->second_event = spec->second_event ?
+		pstrdup(spec->second_event) : NULL;
+	copy->column = spec->column ? pstrdup(spec->column) : NULL;
 	copy->filter = copyObject(spec->filter);
+	copy->second_filter = copyObject(spec->second_filter);
 	copy->value = copyObject(spec->value);
-	if (spec->within)
-	{
-		copy->within = palloc(sizeof(Interval));
-		*copy->within = *spec->within;
-	}
+	copy->within = copy_interval(spec->within);
+	copy->quiet = copy_interval(spec->quiet);
 	copy->definition = pstrdup(spec->definition);
 	copy->filter_sql = spec->filter_sql ? pstrdup(spec->filter_sql) : NULL;
+	copy->second_filter_sql = spec->second_filter_sql ?
+		pstrdup(spec->second_filter_sql) : NULL;
 	copy->value_sql = spec->value_sql ? pstrdup(spec->value_sql) : NULL;
 	return copy;
 }

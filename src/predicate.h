@@ -18,7 +18,9 @@ typedef struct PredicateScope
 	Oid			contacts;		/* its columns stand bare, or as contact.x */
 	Oid			companies;		/* as company.x; InvalidOid if there is none */
 	Oid			events;			/* rows that atoms look at; may be InvalidOid */
-	Oid			deals;			/* as deal.x, if deal_row */
+	Oid			deals;			/* as deal.x, if deal_row; rows that open_deals
+								 * counts; may be InvalidOid */
+	const char *stage_column;	/* of contacts */
 	bool		event_row;		/* event.x may be used: text belongs to a rule
 								 * that an event sets off */
 	bool		deal_row;		/* deal.x may be used, likewise; never both */
@@ -40,6 +42,14 @@ typedef enum AtomKind
 	ATOM_FIRST,					/* event_first: timestamptz */
 	ATOM_LAST,					/* event_last: timestamptz */
 	ATOM_LATEST,				/* event_latest: the value's type */
+	ATOM_DID_FIRST,				/* did_first: boolean, as those that follow */
+	ATOM_STOPPED,
+	ATOM_RESTARTED,
+	ATOM_REGULARLY,
+	ATOM_DID_THEN,
+	ATOM_IN_LAST,				/* in_last: of a column, not of events */
+	ATOM_TIME_IN_STAGE,			/* time_in_stage() >= within, or > within */
+	ATOM_OPEN_DEALS,			/* open_deals: bigint, of deals */
 	ATOM_IN_SEGMENT				/* in_segment: boolean */
 } AtomKind;
 
@@ -47,21 +57,35 @@ typedef enum AtomKind
 typedef struct AtomSpec
 {
 	AtomKind	kind;
-	char	   *event;			/* the event's name; NULL for in_segment */
+	char	   *event;			/* the event's name; NULL if not of events */
+	char	   *second_event;	/* for did_then */
 	char	   *segment;		/* for in_segment */
 	Expr	   *filter;			/* boolean over an event row (Vars of varno 1,
-								 * attribute numbers of scope->events), planned
-								 * by expression_planner, or NULL */
+								 * attribute numbers of scope->events), for
+								 * open_deals a deal's, planned by
+								 * expression_planner, or NULL */
+	Expr	   *second_filter;	/* of second_event */
 	Expr	   *value;			/* likewise, for the kinds that have a value */
-	int64		times;			/* for ATOM_DID: 1 and more */
-	Interval   *within;			/* window (clock - within, clock], or NULL */
+	int64		times;			/* for did and regularly: 1 and more */
+	Interval   *within;			/* window (clock - within, clock], or NULL; for
+								 * did_then from the first to the second, for
+								 * stopped and restarted `active`, for
+								 * regularly one period */
+	Interval   *quiet;			/* for stopped and restarted */
+	int			periods;		/* for regularly */
+	int			at_least;		/* for regularly: of the periods */
+	bool		beyond;			/* for time_in_stage: >, not >= */
+	bool		of_company;		/* for in_last: whose column it is */
+	char	   *column;			/* for in_last: its name */
+	Oid			column_type;	/* timestamptz, timestamp or date */
 	Oid			type;			/* the Param's type */
 	int32		typmod;
 	Oid			collation;
 	char	   *definition;		/* canonical text: parses to this very atom, and
 								 * equal atoms have equal definitions */
-	char	   *filter_sql;		/* filter and value deparsed, with columns */
-	char	   *value_sql;		/* qualified by the alias e; NULL if none */
+	char	   *filter_sql;		/* filters and value deparsed, with columns */
+	char	   *second_filter_sql;	/* qualified by the alias e; NULL if none */
+	char	   *value_sql;
 } AtomSpec;
 
 /* A compiled text.  Everything lives in the caller's memory context. */

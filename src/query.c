@@ -50,10 +50,21 @@ query_prepare(const char *sql, int nargs, const Oid *types)
 uint64
 query_execute(SPIPlanPtr plan, Datum *values, const char *nulls)
 {
+	return query_execute_at(plan, values, nulls, NULL);
+}
+
+/*
+ * query_execute_at: the same on a given snapshot; NULL for the newest.
+ */
+uint64
+query_execute_at(SPIPlanPtr plan, Datum *values, const char *nulls,
+				 Snapshot snapshot)
+{
 	MemoryContext context = CurrentMemoryContext;
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	int			result;
 
+	snapshot = RegisterSnapshot(snapshot != NULL ? snapshot :
+								GetLatestSnapshot());
 	result = SPI_execute_snapshot(plan, values, nulls, snapshot,
 								  InvalidSnapshot, false, true, 0);
 	if (result < 0)

@@ -148,12 +148,14 @@ static const char *
 member_cause(Run *run, Work *work, EventRef **event)
 {
 	ListCell   *cell;
+	bool		deal = false;
 
 	*event = NULL;
 	foreach(cell, work->hits)
 	{
 		Hit		   *hit = lfirst(cell);
 
+		deal |= hit->event == NULL;
 		if (hit->event != NULL &&
 			(*event == NULL || hit->event->time >= (*event)->time))
 			*event = hit->event;
@@ -161,7 +163,7 @@ member_cause(Run *run, Work *work, EventRef **event)
 	if (*event != NULL)
 		return "event";
 	if (work->change == NULL)
-		return run->reason.cause;
+		return deal ? "deal" : run->reason.cause;
 	switch (work->change->kind)
 	{
 		case CONTACT_INSERTED:

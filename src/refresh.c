@@ -31,6 +31,7 @@
 #include "utils/snapmgr.h"
 
 #include "evaluate.h"
+#include "meaning.h"
 #include "refresh.h"
 
 #define BATCH 5000
@@ -53,6 +54,68 @@ open_cursor(const char *sql, int nargs, Oid *types, Datum *values,
 }
 
 /*
+ * What is the model's own may not be readable by the owner of contacts, and
+ * is not joined but read for each batch.
+ */
+static bool
+is_joined(const Atom *atom)
+{
+	return atom->spec->kind != ATOM_TIME_IN_STAGE;
+}
+
+/* A contact of the batch, to be sorted by key. */
+typedef struct BatchContact
+{
+	Datum		contact;
+	int			row;
+} BatchContact;
+
+static int
+compare_contacts(const void *a, const void *b, void *key)
+{
+	return key_compare(key, ((const BatchContact *) a)->contact,
+					   ((const BatchContact *) b)->contact);
+}
+
+/*
+ * The values of an atom that was not joined, by row of the batch.
+ */
+static AtomValue *
+scan_batch_atom(ContactScan *scan, Atom *atom)
+{
+	KeyType    *key = &scan->model->contact_key;
+	BatchContact *batch = palloc(scan->count * sizeof(BatchContact));
+	Datum	   *contacts = palloc(scan->count * sizeof(Datum));
+	AtomValue  *sorted = palloc(scan->count * sizeof(AtomValue));
+	AtomValue  *values = palloc(scan->count * sizeof(AtomValue));
+
+	for (int i = 0; i < scan->count; i++)
+	{
+		bool		isnull;
+
+		batch[i].contact = refresh_value(scan, i, 1, &isnull);
+		batch[i].row = i;
+	}
+	qsort_arg(batch, scan->count, sizeof(BatchContact), compare_contacts, key);
+	for (int i = 0; i < scan->count; i++)
+		contacts[i] = batch[i].contact;
+	atom_scan(scan->model, atom, contacts, scan->count, scan->clock,
+			  scan->snapshot, sorted);
+	for (int i = 0; i < scan->count; i++)
+		values[batch[i].row] = sorted[i];
+	return values;
+}
+
+static void
+scan_batch_atoms(ContactScan *scan)
+{
+	scan->values = palloc0((scan->natoms + 1) * sizeof(AtomValue *));
+	for (int i = 0; i < scan->natoms; i++)
+		if (!is_joined(scan->atoms[i]))
+			scan->values[i] = scan_batch_atom(scan, scan->atoms[i]);
+}
+
+/*
  * The rows of a scan: contacts left-joined with their atoms; or if only
  * contacts with events matter, the atoms joined with one another and then
  * with the contacts.
@@ -71,11 +134,13 @@ append_from(StringInfo sql, ContactScan *scan, bool company)
 		appendStringInfo(sql, " FROM %s AS c", contacts->name);
 	for (int i = 0; i < scan->natoms; i++)
 	{
+		if (!is_joined(scan->atoms[i]))
+			continue;
 		appendStringInfo(sql, "%s(%s) AS a%d",
 						 !scan->events_only ? " LEFT JOIN " :
 						 i > 0 ? " FULL JOIN " : " FROM ",
-						 atom_scan_sql(model, scan->atoms[i], true, 2 * i + 1),
-						 i);
+						 meaning_sql(model, scan->atoms[i]->spec, true,
+									 MEANING_PARAMS * i + 1), i);
 		if (!scan->events_only)
 			appendStringInfo(sql, " ON a%d.contact OPERATOR(pg_catalog.=) %s",
 							 i, key);
@@ -111,8 +176,9 @@ refresh_scan(ContactScan *scan)
 		OidIsValid(model->table[COMPANIES].relid) &&
 		contacts->column[ROLE_COMPANY].attno != 0;
 	StringInfoData sql;
-	Oid		   *types = palloc(2 * (scan->natoms + 1) * sizeof(Oid));
-	Datum	   *values = palloc(2 * (scan->natoms + 1) * sizeof(Datum));
+	int			nparams = MEANING_PARAMS * scan->natoms;
+	Oid		   *types = palloc((nparams + 1) * sizeof(Oid));
+	Datum	   *values = palloc((nparams + 1) * sizeof(Datum));
 	Portal		portal;
 	int			level;
 	MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext,
@@ -135,21 +201,19 @@ refresh_scan(ContactScan *scan)
 		appendStringInfoString(&sql, ", NULL::pg_catalog.bool");
 	for (int i = 0; i < scan->natoms; i++)
 	{
-		const Interval *within = scan->atoms[i]->spec->within;
-
-		appendStringInfo(&sql, ", a%d.value, a%d.leaves, a%d.arrives", i, i, i);
-		types[2 * i] = types[2 * i + 1] = TIMESTAMPTZOID;
-		values[2 * i] = TimestampTzGetDatum(scan->clock);
-		values[2 * i + 1] =
-			TimestampTzGetDatum(within == NULL ? scan->clock :
-								window_start(model, within, scan->clock));
+		if (is_joined(scan->atoms[i]))
+			appendStringInfo(&sql, ", a%d.value, a%d.turns, a%d.arrives", i, i, i);
+		else
+			appendStringInfoString(&sql, ", NULL, NULL, NULL");
+		meaning_params(model, scan->atoms[i]->spec, scan->clock,
+					   types + MEANING_PARAMS * i,
+					   values + MEANING_PARAMS * i);
 	}
 	append_from(&sql, scan, company);
 
 	span_read(&span, contacts->owner);
 	level = path_pin();
-	portal = open_cursor(sql.data, 2 * scan->natoms, types, values,
-						 scan->snapshot);
+	portal = open_cursor(sql.data, nparams, types, values, scan->snapshot);
 	for (;;)
 	{
 		MemoryContext old;
@@ -163,6 +227,7 @@ refresh_scan(ContactScan *scan)
 		old = MemoryContextSwitchTo(batch);
 		path_unpin(level);
 		span_end(&span);
+		scan_batch_atoms(scan);
 		scan->work(scan);
 		span_read(&span, contacts->owner);
 		level = path_pin();
@@ -201,8 +266,8 @@ refresh_atoms(ContactScan *scan, int row)
 
 		SPI_tuptable = scan->result;
 		known->atom = scan->atoms[i];
-		known->value = atom_read(scan->model, known->atom, row, 5 + 3 * i,
-								 scan->clock);
+		known->value = scan->values[i] != NULL ? scan->values[i][row] :
+			atom_read(scan->model, known->atom, row, 5 + 3 * i, scan->clock);
 		SPI_tuptable = outer;
 		result = lappend(result, known);
 	}
@@ -269,6 +334,11 @@ needs_events(SegmentsArg *arg)
 		return false;
 	for (int i = 0; i < scan->natoms; i++)
 	{
+		if (!is_joined(scan->atoms[i]))
+			return false;
+	}
+	for (int i = 0; i < scan->natoms; i++)
+	{
 		WorkValue  *known = palloc(sizeof(WorkValue));
 
 		known->atom = scan->atoms[i];
@@ -317,8 +387,13 @@ row_matters(SegmentsArg *arg, int row, List **values)
 	if (!isnull)
 		work.company_row = run_copy_row(value);
 	work.contact = refresh_value(scan, row, 1, &isnull);
-	work.values = *values;
-	return probe(arg, &work) != is_member;
+	work.values = list_copy(*values);
+	if (probe(arg, &work) != is_member)
+		return true;
+	foreach(cell, work.values)	/* those of columns have come to it */
+		if (((WorkValue *) lfirst(cell))->value.next != NOT_DUE)
+			return true;
+	return false;
 }
 
 static void
@@ -388,7 +463,7 @@ set_atoms(SegmentsArg *arg)
 
 			if (atom != NULL && atom->method == METHOD_SEGMENT)
 				names_segments = true;
-			else if (atom != NULL && atom->spec != NULL)
+			else if (atom != NULL && atom_is_scanned(atom))
 				atoms = list_append_unique_ptr(atoms, atom);
 		}
 	}

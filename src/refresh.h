@@ -28,10 +28,11 @@ typedef struct ContactScan
 
 	/*
 	 * The batch: key, contact row, company row, membership, then three
-	 * columns an atom.
+	 * columns an atom, or else its values by row.
 	 */
 	int			count;
 	SPITupleTable *result;
+	AtomValue **values;
 } ContactScan;
 
 extern void refresh_scan(ContactScan *scan);

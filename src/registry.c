@@ -398,6 +398,7 @@ load_configuration(Model *model, Oid *relids)
 	model->scope.companies = relids[COMPANIES];
 	model->scope.deals = relids[DEALS];
 	model->scope.events = relids[EVENTS];
+	model->scope.stage_column = model->table[CONTACTS].column[ROLE_STAGE].name;
 	model->scope.time_zone = model->zone_name;
 }
 

@@ -309,6 +309,20 @@ has_work(Run *run)
 }
 
 /*
+ * run_record_stage_changes: write the stage changes of the round to the
+ * history, once.  Predicates look at it (time_in_stage), so this is done
+ * before they are evaluated, but after the clock is known.
+ */
+void
+run_record_stage_changes(Run *run)
+{
+	List	   *changes = run->unrecorded;
+
+	run->unrecorded = NIL;
+	record_stage_changes(run, changes);
+}
+
+/*
  * One round: take what was collected, and work it off.
  */
 static void
@@ -322,6 +336,7 @@ do_round(Run *run)
 
 	run->hits = run->contact_changes = NIL;
 	run->stage_changes = run->deal_changes = NIL;
+	run->unrecorded = stage_changes;
 	run->nworks = 0;
 	run->companies_read = false;
 	run->actions = NIL;
@@ -335,7 +350,7 @@ do_round(Run *run)
 	decide_round(run);
 	if (run->nworks > 0 || stage_changes != NIL || deal_changes != NIL)
 	{
-		record_stage_changes(run, stage_changes);
+		run_record_stage_changes(run);
 		record_deal_changes(run, deal_changes);
 		rule_fire_all(run, stage_changes, deal_changes);
 		action_apply(run, stage_changes);

@@ -29,6 +29,7 @@ typedef struct EventRef
  * An event that atoms match, or whose name has rules.  There is one of an
  * event, however many atoms it matches: where all of its name do, which is
  * what an atom without filter always does, it points to the network's array.
+ * A deal that atoms look at is one of no event.
  */
 typedef struct Hit
 {
@@ -38,7 +39,7 @@ typedef struct Hit
 	bool		rules;			/* rules may fire */
 	bool		dirty;			/* the atoms must be computed anew */
 	TimestampTz time;
-	EventRef   *event;
+	EventRef   *event;			/* NULL: a deal */
 	SubTransactionId subid;		/* in which it was collected */
 } Hit;
 
@@ -204,6 +205,7 @@ typedef struct Run
 	int			nworks;
 	int			works_allocated;
 	Work	  **works;			/* sorted by contact */
+	List	   *unrecorded;		/* of StageChange *, not in the history yet */
 	bool		companies_read;	/* the works have their companies' rows */
 	List	   *actions;		/* of Action *, see rule.h */
 	bool		applying;		/* our own statements write application tables */
@@ -238,6 +240,7 @@ extern void run_add_deal_change(Run *run, DealChange *change);
 extern Datum run_copy_key(Run *run, const KeyType *type, Datum key);
 extern Work *run_find_work(Run *run, Datum contact);
 extern HeapTuple run_copy_row(Datum composite);
+extern void run_record_stage_changes(Run *run);
 extern void run_work(Run *run);
 extern TimestampTz run_clock(Model *model);
 

@@ -59,7 +59,14 @@ static Node *compare_count(Syntax *syntax, Node *count, const char *operator,
 						   int64 number, int location);
 static Node *count_reaches(Syntax *syntax, VocabularyCall *call, int64 number,
 						   bool beyond);
+static bool is_call_of(Node *node, const char *name);
 static bool is_count(Node *node);
+static bool is_stage_time(Node *node);
+static Node *compare_stage_time(Syntax *syntax, Node *call,
+								const char *operator, Node *interval,
+								int location);
+static Node *stage_time_reaches(Syntax *syntax, Node *call, Node *interval,
+								bool beyond);
 static VocabularyCall *read_call(Syntax *syntax, FuncCall *call);
 static Node *use_atom(Syntax *syntax, VocabularyCall *call, AtomKind kind,
 					  int64 times);
@@ -327,7 +334,8 @@ check_column(Syntax *syntax, ColumnRef *column)
 				 errmsg("\"%s\" cannot be used inside %s",
 						NameListToString(column->fields),
 						syntax->inside->name),
-				 errhint("Only the event's own columns can be used there, without a prefix."),
+				 errhint("Only the %s's own columns can be used there, without a prefix.",
+						 vocabulary_row(syntax->inside)),
 				 parser_errposition(syntax->pstate, column->location)));
 
 	row = strVal(linitial(column->fields));
@@ -413,6 +421,17 @@ rewrite_call(Syntax *syntax, FuncCall *call)
 	}
 	if (word->form == WORD_AT_LEAST)
 		return rewrite_at_least(syntax, call);
+	else if (word->form == WORD_COMPARED)
+	{
+		(void) read_call(syntax, call);
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s() must be compared with an interval constant by >=, >, <, <= or BETWEEN",
+						word->name),
+				 errhint("Write for example %s() >= '7 days'.", word->name),
+				 parser_errposition(syntax->pstate, call->location)));
+		return NULL;			/* keep compiler quiet */
+	}
 	else
 	{
 		VocabularyCall *read = read_call(syntax, call);
@@ -451,7 +470,8 @@ check_call(Syntax *syntax, FuncCall *call, const VocabularyWord *word)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s cannot be used inside %s", name,
 						syntax->inside->name),
-				 errhint("Only the event's own columns can be used there."),
+				 errhint("Only the %s's own columns can be used there.",
+						 vocabulary_row(syntax->inside)),
 				 parser_errposition(syntax->pstate, call->location)));
 	if (call->func_variadic)
 		ereport(ERROR,
@@ -564,8 +584,8 @@ rewrite_at_least(Syntax *syntax, FuncCall *call)
 }
 
 /*
- * Comparisons of event_count with an integer constant.  Returns NULL if the
- * operator is anything else.
+ * Comparisons of event_count with an integer constant, and of time_in_stage
+ * with an interval.  Returns NULL if the operator is anything else.
  */
 static Node *
 rewrite_comparison(Syntax *syntax, A_Expr *expr)
@@ -589,6 +609,13 @@ rewrite_comparison(Syntax *syntax, A_Expr *expr)
 	{
 		if (strcmp(operator, comparisons[i].name) != 0)
 			continue;
+		if (is_stage_time(expr->lexpr))
+			return compare_stage_time(syntax, expr->lexpr, operator,
+									  expr->rexpr, expr->location);
+		if (is_stage_time(expr->rexpr))
+			return compare_stage_time(syntax, expr->rexpr,
+									  comparisons[i].exchanged, expr->lexpr,
+									  expr->location);
 		if (is_count(expr->lexpr) && constant_integer(expr->rexpr, &number))
 			return compare_count(syntax, expr->lexpr, operator, number,
 								 expr->location);
@@ -616,7 +643,15 @@ rewrite_between(Syntax *syntax, A_Expr *expr)
 	Node	   *below;
 	Node	   *result;
 
-	if (is_count(expr->lexpr))
+	if (is_stage_time(expr->lexpr))
+	{
+		if (symmetric)
+			return NULL;
+		above = stage_time_reaches(syntax, expr->lexpr, low, false);
+		below = negation(stage_time_reaches(syntax, expr->lexpr, high, true),
+						 expr->location);
+	}
+	else if (is_count(expr->lexpr))
 	{
 		VocabularyCall *call;
 
@@ -696,13 +731,57 @@ count_reaches(Syntax *syntax, VocabularyCall *call, int64 number, bool beyond)
 }
 
 static bool
-is_count(Node *node)
+is_call_of(Node *node, const char *name)
 {
 	FuncCall   *call = (FuncCall *) node;
 
 	return node != NULL && IsA(node, FuncCall) &&
 		list_length(call->funcname) == 1 &&
-		strcmp(strVal(linitial(call->funcname)), "event_count") == 0;
+		strcmp(strVal(linitial(call->funcname)), name) == 0;
+}
+
+static bool
+is_count(Node *node)
+{
+	return is_call_of(node, "event_count");
+}
+
+static bool
+is_stage_time(Node *node)
+{
+	return is_call_of(node, "time_in_stage");
+}
+
+/*
+ * time_in_stage() compared with an interval; NULL if the operator is one
+ * that would hold for an instant only, or for all others.
+ */
+static Node *
+compare_stage_time(Syntax *syntax, Node *call, const char *operator,
+				   Node *interval, int location)
+{
+	if (strcmp(operator, ">=") == 0)
+		return stage_time_reaches(syntax, call, interval, false);
+	if (strcmp(operator, ">") == 0)
+		return stage_time_reaches(syntax, call, interval, true);
+	if (strcmp(operator, "<") == 0)
+		return negation(stage_time_reaches(syntax, call, interval, false),
+						location);
+	if (strcmp(operator, "<=") == 0)
+		return negation(stage_time_reaches(syntax, call, interval, true),
+						location);
+	return NULL;
+}
+
+static Node *
+stage_time_reaches(Syntax *syntax, Node *call, Node *interval, bool beyond)
+{
+	VocabularyCall *read = read_call(syntax, (FuncCall *) call);
+
+	read->within = vocabulary_interval(syntax->pstate, read->word, NULL,
+									   interval);
+	read->beyond = beyond;
+	return use_atom(syntax, read, read->word->kind, read->times);
 }
 
 /*
@@ -716,13 +795,32 @@ read_call(Syntax *syntax, FuncCall *call)
 	VocabularyCall *result;
 
 	check_call(syntax, call, word);
-	if (word->kind != ATOM_IN_SEGMENT && !OidIsValid(syntax->scope->events))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the model has no events table"),
-				 errdetail("%s looks at events.", name),
-				 parser_errposition(syntax->pstate, call->location)));
+	switch (word->kind)
+	{
+		case ATOM_IN_SEGMENT:
+		case ATOM_IN_LAST:
+		case ATOM_TIME_IN_STAGE:
+			break;
+		case ATOM_OPEN_DEALS:
+			if (!OidIsValid(syntax->scope->deals))
+				ereport(ERROR,
+						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						 errmsg("the model has no deals table"),
+						 errdetail("%s looks at deals.", name),
+						 parser_errposition(syntax->pstate, call->location)));
+			break;
+		default:
+			if (!OidIsValid(syntax->scope->events))
+				ereport(ERROR,
+						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						 errmsg("the model has no events table"),
+						 errdetail("%s looks at events.", name),
+						 parser_errposition(syntax->pstate, call->location)));
+			break;
+	}
 	result = vocabulary_read(syntax->pstate, word, call);
+	if (result->column)
+		check_column(syntax, result->column);
 	syntax->calls = lappend(syntax->calls, result);
 	return result;
 }

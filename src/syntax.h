@@ -13,7 +13,7 @@
 #define SYNTAX_CLOCK_HINT \
 	"Give an event function a window, as in " \
 	"did('Signed Up', within => '7 days'). For a column, " \
-	"in_last(column, '7 days') is planned for a later version."
+	"write in_last(column, '7 days')."
 
 /* An atom as the text uses it; a ParamRef with its number stands for it. */
 typedef struct AtomUse

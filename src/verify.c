@@ -228,7 +228,7 @@ verify_contacts(PG_FUNCTION_ARGS)
 		{
 			Atom	   *atom = segment->expression->atoms[i];
 
-			if (atom->method != METHOD_SEGMENT &&
+			if (atom_is_scanned(atom) &&
 				list_length(atoms) < MAX_JOINED_ATOMS)
 				atoms = list_append_unique_ptr(atoms, atom);
 		}

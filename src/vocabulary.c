@@ -31,6 +31,9 @@
 /* An interval longer than this can take a clock out of range. */
 #define MAX_WINDOW_YEARS 1000
 
+/* Each period of regularly is counted for itself. */
+#define MAX_PERIODS 1000
+
 #define E_EVENT		ARGUMENT_EVENT
 #define E_VALUE		ARGUMENT_VALUE
 #define E_FILTER	ARGUMENT_FILTER
@@ -70,20 +73,36 @@ static const VocabularyWord vocabulary[] = {
 	"at_least(k, condition, condition, ...)"},
 	{"in_segment", WORD_ATOM, ATOM_IN_SEGMENT, 1, {ARGUMENT_NAME},
 	"in_segment(name)"},
-	{"did_first", WORD_PLANNED, ATOM_DID, 0, {ARGUMENT_NONE}, NULL},
-	{"stopped", WORD_PLANNED, ATOM_DID, 0, {ARGUMENT_NONE}, NULL},
-	{"restarted", WORD_PLANNED, ATOM_DID, 0, {ARGUMENT_NONE}, NULL},
-	{"regularly", WORD_PLANNED, ATOM_DID, 0, {ARGUMENT_NONE}, NULL},
-	{"did_then", WORD_PLANNED, ATOM_DID, 0, {ARGUMENT_NONE}, NULL},
-	{"time_in_stage", WORD_PLANNED, ATOM_DID, 0, {ARGUMENT_NONE}, NULL},
-	{"in_last", WORD_PLANNED, ATOM_DID, 0, {ARGUMENT_NONE}, NULL},
+	{"did_first", WORD_ATOM, ATOM_DID_FIRST, 2, {E_EVENT, E_WITHIN, E_FILTER},
+	"did_first(event, within [, filter])"},
+	{"stopped", WORD_ATOM, ATOM_STOPPED, 3,
+		{E_EVENT, ARGUMENT_ACTIVE, ARGUMENT_QUIET, E_FILTER},
+	"stopped(event, active, quiet [, filter])"},
+	{"restarted", WORD_ATOM, ATOM_RESTARTED, 3,
+		{E_EVENT, ARGUMENT_ACTIVE, ARGUMENT_QUIET, E_FILTER},
+	"restarted(event, active, quiet [, filter])"},
+	{"regularly", WORD_ATOM, ATOM_REGULARLY, 5,
+		{E_EVENT, E_TIMES, ARGUMENT_PER, ARGUMENT_PERIODS, ARGUMENT_AT_LEAST,
+	E_FILTER},
+	"regularly(event, times, per, periods, at_least [, filter])"},
+	{"did_then", WORD_ATOM, ATOM_DID_THEN, 3,
+		{ARGUMENT_FIRST, ARGUMENT_SECOND, E_WITHIN, ARGUMENT_FIRST_FILTER,
+	ARGUMENT_SECOND_FILTER},
+	"did_then(first, second, within [, first_filter] [, second_filter])"},
+	{"in_last", WORD_ATOM, ATOM_IN_LAST, 2, {ARGUMENT_COLUMN, E_WITHIN},
+	"in_last(column, interval)"},
+	{"time_in_stage", WORD_COMPARED, ATOM_TIME_IN_STAGE, 0, {ARGUMENT_NONE},
+	"time_in_stage() >= interval"},
+	{"open_deals", WORD_ATOM, ATOM_OPEN_DEALS, 0, {E_FILTER},
+	"open_deals([filter])"},
 	{"score", WORD_PLANNED, ATOM_DID, 0, {ARGUMENT_NONE}, NULL},
-	{"open_deals", WORD_PLANNED, ATOM_DID, 0, {ARGUMENT_NONE}, NULL},
 };
 
 /* Indexed by WordArgument. */
 static const char *const argument_names[WORD_ARGUMENTS] = {
-	"", "event", "name", "pattern", "value", "filter", "times", "within"
+	"", "event", "name", "pattern", "value", "filter", "times", "within",
+	"active", "quiet", "per", "periods", "at_least", "first", "second",
+	"first_filter", "second_filter", "column"
 };
 
 static void match_arguments(ParseState *pstate, const VocabularyWord *word,
@@ -94,10 +113,17 @@ static WordArgument argument_by_name(ParseState *pstate,
 static int	argument_count(const VocabularyWord *word);
 static char *read_text(ParseState *pstate, const VocabularyWord *word,
 					   WordArgument argument, Node *node);
-static int64 read_times(ParseState *pstate, const VocabularyWord *word,
+static int64 read_count(ParseState *pstate, const VocabularyWord *word,
+						WordArgument argument, Node *node);
+static Interval *read_interval(ParseState *pstate, const VocabularyWord *word,
+							   WordArgument argument, Node *node);
+static ColumnRef *read_column(ParseState *pstate, const VocabularyWord *word,
+							  Node *node);
+static double interval_years(const Interval *interval);
+static void check_quiet(ParseState *pstate, const VocabularyCall *call,
 						Node *node);
-static Interval *read_within(ParseState *pstate, const VocabularyWord *word,
-							 Node *node);
+static void check_periods(ParseState *pstate, const VocabularyCall *call,
+						  Node **given);
 static char *string_constant(Node *node);
 
 /*
@@ -148,19 +174,33 @@ vocabulary_read(ParseState *pstate, const VocabularyWord *word,
 	result->location = call->location;
 	result->value = given[ARGUMENT_VALUE];
 	result->filter = given[ARGUMENT_FILTER];
-	if (given[ARGUMENT_EVENT])
-		result->event = read_text(pstate, word, ARGUMENT_EVENT,
-								  given[ARGUMENT_EVENT]);
-	if (given[ARGUMENT_NAME])
-		result->segment = read_text(pstate, word, ARGUMENT_NAME,
-									given[ARGUMENT_NAME]);
-	if (given[ARGUMENT_PATTERN])
-		result->pattern = read_text(pstate, word, ARGUMENT_PATTERN,
-									given[ARGUMENT_PATTERN]);
-	if (given[ARGUMENT_TIMES])
-		result->times = read_times(pstate, word, given[ARGUMENT_TIMES]);
-	if (given[ARGUMENT_WITHIN])
-		result->within = read_within(pstate, word, given[ARGUMENT_WITHIN]);
+	result->second_filter = given[ARGUMENT_SECOND_FILTER];
+	if (given[ARGUMENT_FIRST_FILTER])
+		result->filter = given[ARGUMENT_FIRST_FILTER];
+
+#define READ(function, field, argument) \
+	if (given[argument]) \
+		result->field = function(pstate, word, argument, given[argument])
+
+	READ(read_text, event, ARGUMENT_EVENT);
+	READ(read_text, event, ARGUMENT_FIRST);
+	READ(read_text, second_event, ARGUMENT_SECOND);
+	READ(read_text, segment, ARGUMENT_NAME);
+	READ(read_text, pattern, ARGUMENT_PATTERN);
+	READ(read_count, times, ARGUMENT_TIMES);
+	READ(read_count, periods, ARGUMENT_PERIODS);
+	READ(read_count, at_least, ARGUMENT_AT_LEAST);
+	READ(read_interval, within, ARGUMENT_WITHIN);
+	READ(read_interval, within, ARGUMENT_ACTIVE);
+	READ(read_interval, within, ARGUMENT_PER);
+	READ(read_interval, quiet, ARGUMENT_QUIET);
+#undef READ
+	if (given[ARGUMENT_COLUMN])
+		result->column = read_column(pstate, word, given[ARGUMENT_COLUMN]);
+	if (result->quiet)
+		check_quiet(pstate, result, given[ARGUMENT_QUIET]);
+	if (result->periods)
+		check_periods(pstate, result, given);
 
 	return result;
 }
@@ -292,7 +332,8 @@ read_text(ParseState *pstate, const VocabularyWord *word,
 }
 
 static int64
-read_times(ParseState *pstate, const VocabularyWord *word, Node *node)
+read_count(ParseState *pstate, const VocabularyWord *word,
+		   WordArgument argument, Node *node)
 {
 	int64		result;
 
@@ -300,19 +341,100 @@ read_times(ParseState *pstate, const VocabularyWord *word, Node *node)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"%s\" of %s must be a positive integer constant",
-						argument_names[ARGUMENT_TIMES], word->name),
+						argument_names[argument], word->name),
 				 parser_errposition(pstate, exprLocation(node))));
 	return result;
 }
 
 /*
- * A window's length: '7 days', '7 days'::interval, interval '7 days' or
- * interval '7' day.
+ * A bare column; which columns there are is left to the analysis.
  */
-static Interval *
-read_within(ParseState *pstate, const VocabularyWord *word, Node *node)
+static ColumnRef *
+read_column(ParseState *pstate, const VocabularyWord *word, Node *node)
 {
-	const char *argument = argument_names[ARGUMENT_WITHIN];
+	if (!IsA(node, ColumnRef))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" of %s must be a column",
+						argument_names[ARGUMENT_COLUMN], word->name),
+				 parser_errposition(pstate, exprLocation(node))));
+	return (ColumnRef *) node;
+}
+
+/*
+ * How long an interval is, about.
+ */
+static double
+interval_years(const Interval *interval)
+{
+	return interval->month / 12.0 + interval->day / 365.25 +
+		interval->time / (365.25 * USECS_PER_DAY);
+}
+
+/*
+ * stopped and restarted look at what lies between the two.
+ */
+static void
+check_quiet(ParseState *pstate, const VocabularyCall *call, Node *node)
+{
+	if (DatumGetBool(DirectFunctionCall2(interval_ge,
+										 IntervalPGetDatum(call->quiet),
+										 IntervalPGetDatum(call->within))))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" of %s must be shorter than \"%s\"",
+						argument_names[ARGUMENT_QUIET], call->word->name,
+						argument_names[ARGUMENT_ACTIVE]),
+				 parser_errposition(pstate, exprLocation(node))));
+}
+
+static void
+check_periods(ParseState *pstate, const VocabularyCall *call, Node **given)
+{
+	const char *name = call->word->name;
+
+	if (call->periods > MAX_PERIODS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" of %s must be at most %d",
+						argument_names[ARGUMENT_PERIODS], name, MAX_PERIODS),
+				 parser_errposition(pstate,
+									exprLocation(given[ARGUMENT_PERIODS]))));
+	if (call->at_least > call->periods)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" of %s must be at most its number of periods, " INT64_FORMAT,
+						argument_names[ARGUMENT_AT_LEAST], name,
+						call->periods),
+				 parser_errposition(pstate,
+									exprLocation(given[ARGUMENT_AT_LEAST]))));
+	if (interval_years(call->within) * call->periods > MAX_WINDOW_YEARS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("all periods of %s together must be at most %d years",
+						name, MAX_WINDOW_YEARS),
+				 parser_errposition(pstate,
+									exprLocation(given[ARGUMENT_PER]))));
+}
+
+static Interval *
+read_interval(ParseState *pstate, const VocabularyWord *word,
+			  WordArgument argument, Node *node)
+{
+	return vocabulary_interval(pstate, word, argument_names[argument], node);
+}
+
+/*
+ * A window's length: '7 days', '7 days'::interval, interval '7 days' or
+ * interval '7' day.  The argument is NULL for what a word is compared with.
+ */
+Interval *
+vocabulary_interval(ParseState *pstate, const VocabularyWord *word,
+					const char *argument, Node *node)
+{
+	const char *what = argument ?
+		psprintf("argument \"%s\" of %s", argument, word->name) :
+		psprintf("what %s() is compared with", word->name);
 	char	   *text = string_constant(node);
 	int32		typmod = -1;
 	ParseCallbackState position;
@@ -330,9 +452,10 @@ read_within(ParseState *pstate, const VocabularyWord *word, Node *node)
 	if (text == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"%s\" of %s must be an interval constant",
-						argument, word->name),
-				 errhint("Write for example %s => '7 days'.", argument),
+				 errmsg("%s must be an interval constant", what),
+				 argument ?
+				 errhint("Write for example %s => '7 days'.", argument) :
+				 errhint("Write for example %s() >= '7 days'.", word->name),
 				 parser_errposition(pstate, exprLocation(node))));
 
 	setup_parser_errposition_callback(&position, pstate, exprLocation(node));
@@ -351,17 +474,15 @@ read_within(ParseState *pstate, const VocabularyWord *word, Node *node)
 		(result->month == 0 && result->day == 0 && result->time == 0))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"%s\" of %s must be a positive interval",
-						argument, word->name),
+				 errmsg("%s must be a positive interval", what),
 				 result->month < 0 || result->day < 0 || result->time < 0 ?
 				 errdetail("No part of it may be negative.") : 0,
 				 parser_errposition(pstate, exprLocation(node))));
-	if (result->month / 12.0 + result->day / 365.25 +
-		result->time / (365.25 * USECS_PER_DAY) > MAX_WINDOW_YEARS)
+	if (interval_years(result) > MAX_WINDOW_YEARS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"%s\" of %s must be at most %d years",
-						argument, word->name, MAX_WINDOW_YEARS),
+				 errmsg("%s must be at most %d years", what,
+						MAX_WINDOW_YEARS),
 				 parser_errposition(pstate, exprLocation(node))));
 	return result;
 }
@@ -405,6 +526,64 @@ constant_integer(Node *node, int64 *result)
 }
 
 /*
+ * vocabulary_row: whose columns a word's filter and value look at.
+ */
+const char *
+vocabulary_row(const VocabularyWord *word)
+{
+	return word->kind == ATOM_OPEN_DEALS ? "deal" : "event";
+}
+
+static void
+add_interval(StringInfo buf, const char *name, const Interval *interval)
+{
+	appendStringInfo(buf, "%s'%s'::interval", name,
+					 DatumGetCString(DirectFunctionCall1(interval_out,
+														 IntervalPGetDatum(interval))));
+}
+
+/*
+ * The arguments of an atom's canonical text.
+ */
+static void
+add_arguments(StringInfo buf, const VocabularyCall *call, AtomKind kind,
+			  int64 times)
+{
+	bool		then = kind == ATOM_DID_THEN;
+	bool		pause = kind == ATOM_STOPPED || kind == ATOM_RESTARTED;
+	bool		periods = kind == ATOM_REGULARLY;
+
+	if (call->column_text)
+		appendStringInfoString(buf, call->column_text);
+	else if (kind != ATOM_OPEN_DEALS)
+		appendStringInfoString(buf,
+							   quote_literal_cstr(kind == ATOM_IN_SEGMENT ?
+												  call->segment : call->event));
+	if (then)
+		appendStringInfo(buf, ", %s", quote_literal_cstr(call->second_event));
+	if (call->value_text)
+		appendStringInfo(buf, ", %s", call->value_text);
+	if (call->filter_text)
+		appendStringInfo(buf, "%s%sfilter => %s",
+						 kind == ATOM_OPEN_DEALS ? "" : ", ",
+						 then ? "first_" : "", call->filter_text);
+	if (call->second_filter_text)
+		appendStringInfo(buf, ", second_filter => %s",
+						 call->second_filter_text);
+	if (periods || (kind == ATOM_DID && times != 1))
+		appendStringInfo(buf, ", times => " INT64_FORMAT, times);
+	if (call->within)
+		add_interval(buf, pause ? ", active => " : periods ? ", per => " :
+					 ", within => ", call->within);
+	if (call->quiet)
+		add_interval(buf, ", quiet => ", call->quiet);
+	if (periods)
+		appendStringInfo(buf, ", periods => " INT64_FORMAT
+						 ", at_least => " INT64_FORMAT, call->periods,
+						 call->at_least);
+}
+
+/*
  * Canonical text of the atom that a call stands for.  The settings that the
  * compiler pins decide how intervals are written.
  */
@@ -416,25 +595,21 @@ vocabulary_definition(const VocabularyCall *call, AtomKind kind, int64 times)
 
 	for (int i = 0; i < (int) lengthof(vocabulary) && name == NULL; i++)
 	{
-		if (vocabulary[i].form == WORD_ATOM && vocabulary[i].kind == kind)
+		if ((vocabulary[i].form == WORD_ATOM ||
+			 vocabulary[i].form == WORD_COMPARED) &&
+			vocabulary[i].kind == kind)
 			name = vocabulary[i].name;
 	}
 
 	initStringInfo(&buf);
-	appendStringInfo(&buf, "%s(%s", name,
-					 quote_literal_cstr(kind == ATOM_IN_SEGMENT ?
-										call->segment : call->event));
-	if (call->value_text)
-		appendStringInfo(&buf, ", %s", call->value_text);
-	if (call->filter_text)
-		appendStringInfo(&buf, ", filter => %s", call->filter_text);
-	if (kind == ATOM_DID && times != 1)
-		appendStringInfo(&buf, ", times => " INT64_FORMAT, times);
-	if (call->within)
-		appendStringInfo(&buf, ", within => '%s'::interval",
-						 DatumGetCString(DirectFunctionCall1(interval_out,
-															 IntervalPGetDatum(call->within))));
-	appendStringInfoChar(&buf, ')');
+	appendStringInfo(&buf, "%s(", name);
+	if (kind == ATOM_TIME_IN_STAGE)
+		add_interval(&buf, call->beyond ? ") > " : ") >= ", call->within);
+	else
+	{
+		add_arguments(&buf, call, kind, times);
+		appendStringInfoChar(&buf, ')');
+	}
 	return buf.data;
 }
 

@@ -107,15 +107,18 @@ CREATE TABLE %1$I.atom (
 	event		text,
 	definition	text NOT NULL UNIQUE,
 	method		text,
-	segments	integer[] NOT NULL DEFAULT '{}'
+	segments	integer[] NOT NULL DEFAULT '{}',
+	second_event text
 );
 CREATE INDEX atom_event ON %1$I.atom (event);
-COMMENT ON TABLE %1$I.atom IS 'the parts of predicates that look at events; a row stays when no segment uses it any more, so that its number is never given again';
+CREATE INDEX atom_second_event ON %1$I.atom (second_event) WHERE second_event IS NOT NULL;
+COMMENT ON TABLE %1$I.atom IS 'the parts of predicates that look at events, deals or the clock; a row stays when no segment uses it any more, so that its number is never given again';
 COMMENT ON COLUMN %1$I.atom.id IS 'number of the atom, never used again';
-COMMENT ON COLUMN %1$I.atom.event IS 'the event that it looks at; null for in_segment, and if no segment uses the atom';
+COMMENT ON COLUMN %1$I.atom.event IS 'the event that it looks at; null if it looks at something else, and if no segment uses the atom';
 COMMENT ON COLUMN %1$I.atom.definition IS 'canonical text';
 COMMENT ON COLUMN %1$I.atom.method IS 'how it is kept up to date, as lifecycle_explain shows it';
 COMMENT ON COLUMN %1$I.atom.segments IS 'ids of the segments that use it';
+COMMENT ON COLUMN %1$I.atom.second_event IS 'the other event that did_then looks at';
 
 CREATE TABLE %1$I.rule (
 	id			integer GENERATED ALWAYS AS IDENTITY UNIQUE,
