@@ -545,7 +545,12 @@ statement(TriggerData *trigdata, TableKind kind)
 											model, kind, map);
 	collect_changes(&changes);
 	if (kind == CONTACTS)
+	{
+		/* this is before run_work, which finds out the clock */
+		if (outermost && changes.ngone > 0)
+			changes.run->clock = run_clock(model);
 		record_forget_contacts(changes.run, changes.gone, changes.ngone);
+	}
 	else
 		add_contacts_of(changes.run, changes.gone, changes.ngone,
 						changes.columns);

@@ -389,7 +389,11 @@ BEGIN
 		('clock', 'transaction',
 		 'the instant at which predicates are evaluated: transaction (its start) or tick (where lifecycle_tick last put it)'),
 		('max_cascade', '16',
-		 'how many times the result of rules may set off further rules, from 1 to 1000')
+		 'how many times the result of rules may set off further rules, from 1 to 1000'),
+		('forecast_best_case', '50',
+		 'from which probability on, in percent, an open deal counts as best case in the forecast'),
+		('forecast_commit', '80',
+		 'from which probability on, in percent, an open deal counts as commit in the forecast')
 	$sql$, model_name)
 	USING format('%I->>''path''', coalesce(lifecycle.mapped_column(model_name, 'events', 'properties'), 'properties'));
 END
@@ -459,7 +463,7 @@ DECLARE
 	setting_name text;
 	new_value text := given;
 	valid text[];
-	names text[] := '{time_zone,manual_stage,company_stage,page_view_event,page_view_path,notify,clock,max_cascade}';
+	names text[] := '{time_zone,manual_stage,company_stage,page_view_event,page_view_path,notify,clock,max_cascade,forecast_best_case,forecast_commit}';
 BEGIN
 	PERFORM lifecycle.check_argument('setting', setting);
 	PERFORM lifecycle.check_argument('value', given);
@@ -501,6 +505,13 @@ BEGIN
 				ERRCODE = 'invalid_parameter_value',
 				MESSAGE = format('setting "max_cascade" cannot be "%s"', given),
 				HINT = 'Give a whole number from 1 to 1000.';
+		END IF;
+	ELSIF setting_name IN ('forecast_best_case', 'forecast_commit') THEN
+		IF given !~ '^[0-9]{1,3}(\.[0-9]+)?$' OR given::numeric > 100 THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'invalid_parameter_value',
+				MESSAGE = format('setting "%s" cannot be "%s"', setting_name, given),
+				HINT = 'Give a probability in percent, from 0 to 100.';
 		END IF;
 	ELSIF setting_name = 'page_view_event' THEN
 		PERFORM lifecycle.check_name('event', given);
@@ -669,6 +680,7 @@ BEGIN
 	IF lifecycle_drop.cascade THEN
 		-- together with what the user built on them
 		EXECUTE (SELECT 'DROP VIEW ' || string_agg(format('%I.%I', m.name, v), ', ') || ' CASCADE' FROM lifecycle.existing_views(m.name) v);
+		EXECUTE format('DROP FUNCTION %1$I.funnel_at(timestamptz), %1$I.stage_at(timestamptz) CASCADE', m.name);
 	END IF;
 	PERFORM @extschema@.lifecycle_detach(m.name);
 	EXECUTE format('DROP SCHEMA %I CASCADE', m.name);
