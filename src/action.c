@@ -77,7 +77,10 @@ action_write_all(Write *write, KeyType *key)
 	run->applying = false;
 }
 
-static char *
+/*
+ * action_text: the value of an argument, NULL if it is null or not given.
+ */
+char *
 action_text(const Action *action, const char *name)
 {
 	ActionArgs *args = action->rule->compiled_args;
@@ -90,10 +93,11 @@ action_text(const Action *action, const char *name)
 }
 
 /*
- * A text column of a table's row, NULL if it is null or not mapped.
+ * action_row_text: a column of a table's row as text, NULL if it is null or
+ * not mapped.
  */
-static char *
-row_text(const Model *model, TableKind kind, HeapTuple row, AttrNumber attno)
+char *
+action_row_text(const Model *model, TableKind kind, HeapTuple row, AttrNumber attno)
 {
 	Relation	rel;
 	Datum		value;
@@ -123,7 +127,7 @@ row_text(const Model *model, TableKind kind, HeapTuple row, AttrNumber attno)
 char *
 contact_stage(Run *run, Work *work, Role role)
 {
-	return row_text(run->model, CONTACTS, work->row,
+	return action_row_text(run->model, CONTACTS, work->row,
 					run->model->table[CONTACTS].column[role].attno);
 }
 
@@ -208,8 +212,8 @@ has_to_copy(Run *run, const Action *action)
 									list_nth(args->columns, i));
 		AttrNumber	from = get_attnum(model->table[CONTACTS].relid,
 									  list_nth(args->columns, i + 1));
-		char	   *old = row_text(model, COMPANIES, work->company_row, to);
-		char	   *new = row_text(model, CONTACTS, work->row, from);
+		char	   *old = action_row_text(model, COMPANIES, work->company_row, to);
+		char	   *new = action_row_text(model, CONTACTS, work->row, from);
 
 		if ((old == NULL || *old == '\0') && new != NULL && *new != '\0')
 			return true;
@@ -272,17 +276,17 @@ static SPIPlanPtr
 deal_plan(Model *model, Oid *types)
 {
 	AppTable   *table = &model->table[DEALS];
-	static const Role roles[7] = {ROLE_CONTACT, ROLE_COMPANY, ROLE_PIPELINE,
-		ROLE_STAGE, ROLE_NAME, ROLE_AMOUNT, ROLE_CURRENCY};
+	static const Role roles[8] = {ROLE_CONTACT, ROLE_COMPANY, ROLE_PIPELINE,
+		ROLE_STAGE, ROLE_NAME, ROLE_AMOUNT, ROLE_CURRENCY, ROLE_OWNER};
 	StringInfoData names;
 	StringInfoData values;
-	Oid			arrays[7];
+	Oid			arrays[8];
 
 	if (model->plan[PLAN_DEAL_INSERT] != NULL)
 		return model->plan[PLAN_DEAL_INSERT];
 	initStringInfo(&names);
 	initStringInfo(&values);
-	for (int i = 0; i < 7; i++)
+	for (int i = 0; i < 8; i++)
 	{
 		Column	   *column = &table->column[roles[i]];
 
@@ -296,16 +300,16 @@ deal_plan(Model *model, Oid *types)
 	}
 	model->plan[PLAN_DEAL_INSERT] =
 		query_prepare(psprintf("INSERT INTO %s (%s) SELECT %s"
-							   " FROM %s AS v (v1, v2, v3, v4, v5, v6, v7)"
+							   " FROM %s AS v (v1, v2, v3, v4, v5, v6, v7, v8)"
 							   " ON CONFLICT (%s%s%s) WHERE %s DO NOTHING",
 							   table->name, names.data, values.data,
-							   bulk_source(7),
+							   bulk_source(8),
 							   table->column[ROLE_CONTACT].quoted,
 							   table->column[ROLE_PIPELINE].attno != 0 ? ", " : "",
 							   table->column[ROLE_PIPELINE].attno != 0 ?
 							   table->column[ROLE_PIPELINE].quoted : "",
 							   table->column[ROLE_IS_OPEN].quoted),
-					  7, arrays);
+					  8, arrays);
 	return model->plan[PLAN_DEAL_INSERT];
 }
 
@@ -313,22 +317,22 @@ static void
 open_deals(Run *run)
 {
 	Model	   *model = run->model;
-	Oid			types[7];
+	Oid			types[8];
 	Write		write = {.run = run};
 	ListCell   *cell;
 
-	for (int i = 0; i < 7; i++)
+	for (int i = 0; i < 8; i++)
 		types[i] = TEXTOID;
 	types[0] = model->contact_key.type;
 	types[1] = model->company_key.type;
-	write.rows = bulk_create(7, types);
+	write.rows = bulk_create(8, types);
 	write.rules = palloc((list_length(run->actions) + 1) * sizeof(char *));
 	foreach(cell, run->actions)
 	{
 		Action	   *action = lfirst(cell);
 		ActionArgs *args = action->rule->compiled_args;
-		Datum		values[7];
-		bool		nulls[7] = {false};
+		Datum		values[8];
+		bool		nulls[8] = {false};
 		char	   *text;
 
 		if (action->rule->action != ACTION_CREATE_DEAL)
@@ -349,6 +353,8 @@ open_deals(Run *run)
 		text = action_text(action, "currency");
 		values[6] = TEXT_OR_NULL(text);
 		nulls[6] = text == NULL;
+		values[7] = TEXT_OR_NULL(action->owner);
+		nulls[7] = action->owner == NULL;
 		bulk_add(write.rows, values, nulls);
 	}
 	if (write.rows->rows == 0 || !OidIsValid(model->table[DEALS].relid))
@@ -583,6 +589,9 @@ action_apply(Run *run, List *stage_changes)
 	move_contacts(run);
 	company_move_all(run);
 	write_rules(run);
+	owner_assign(run);
 	open_deals(run);
+	owner_write(run);
+	task_create(run);
 	notify(run);
 }

@@ -39,6 +39,7 @@ PG_FUNCTION_INFO_V1(lifecycle_set_lead_status);
 PG_FUNCTION_INFO_V1(lifecycle_in_segment);
 PG_FUNCTION_INFO_V1(lifecycle_track);
 PG_FUNCTION_INFO_V1(lifecycle_rebuild);
+PG_FUNCTION_INFO_V1(lifecycle_add_task);
 
 typedef enum MoveKind
 {
@@ -433,4 +434,115 @@ lifecycle_rebuild(PG_FUNCTION_ARGS)
 										"contact", &key_text));
 	run_finish(run);
 	PG_RETURN_INT64(1);
+}
+
+/*
+ * The object that a task is about: its table and key type.
+ */
+static TableKind
+task_object(FunctionCallInfo fcinfo, int number, Model *model, KeyType **key)
+{
+	char	   *object = PG_ARGISNULL(number) ? "contact" :
+		text_to_cstring(PG_GETARG_TEXT_PP(number));
+	TableKind	kind;
+
+	if (strcmp(object, "contact") == 0)
+		kind = CONTACTS;
+	else if (strcmp(object, "company") == 0)
+		kind = COMPANIES;
+	else if (strcmp(object, "deal") == 0)
+		kind = DEALS;
+	else
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("object \"%s\" is not contact, company or deal",
+						object),
+				 errhint("Use object => 'contact', 'company' or 'deal'.")));
+	if (!OidIsValid(model->table[kind].relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" has no %s", model->name,
+						kind == DEALS ? "deals" : "companies"),
+				 errhint("Attach it with %s => 'table'.",
+						 kind == DEALS ? "deals" : "companies")));
+	*key = kind == CONTACTS ? &model->contact_key :
+		kind == COMPANIES ? &model->company_key : &model->deal_key;
+	return kind;
+}
+
+/*
+ * The statement that inserts a task about the row with key $1.
+ */
+static char *
+task_sql(Model *model, TableKind kind)
+{
+	AppTable   *table = &model->table[kind];
+	Column	   *company = &table->column[ROLE_COMPANY];
+	const char *key = table->column[ROLE_KEY].quoted;
+
+	return psprintf("INSERT INTO %s.task (contact, company, deal, title,"
+					" owner, due_at, note, created_at)"
+					" SELECT %s, %s, %s, $2, $3, $4, $5, $6 FROM %s AS r"
+					" WHERE r.%s OPERATOR(pg_catalog.=) $1 RETURNING id",
+					model->schema, kind == CONTACTS ? "$1" :
+					kind == DEALS ? psprintf("r.%s", table->column[ROLE_CONTACT].quoted) :
+					"NULL", kind == COMPANIES ? "$1" :
+					company->attno != 0 ? psprintf("r.%s", company->quoted) :
+					"NULL", kind == DEALS ? "$1" : "NULL", table->name, key);
+}
+
+/*
+ * lifecycle_add_task(model, about, title, owner, due_at, note, object): a
+ * task about a contact, company or deal, made by hand.
+ *
+ * Returns its number.  Needs INSERT on the table task and SELECT on it and
+ * on the table of what it is about, whose row it keeps from being deleted
+ * until the end of the transaction.  Raises 22023 for a key of the wrong
+ * type or an unknown object, 02000 if there is no such row.
+ */
+Datum
+lifecycle_add_task(PG_FUNCTION_ARGS)
+{
+	Model	   *model = model_by_name(text_argument(fcinfo, 0, "model"));
+	KeyType    *key;
+	TableKind	kind = task_object(fcinfo, 6, model, &key);
+	Oid			types[6] = {key->type, TEXTOID, TEXTOID, TIMESTAMPTZOID,
+		TEXTOID, TIMESTAMPTZOID};
+	static const int argument[6] = {1, 2, 3, 4, 5, 0};
+	Datum		values[6];
+	char		nulls[7] = "      ";
+	char	   *key_text;
+	const char *what = kind == CONTACTS ? "contact" :
+		kind == COMPANIES ? "company" : "deal";
+	UserSpan	span;
+	bool		isnull;
+	int64		id;
+
+	(void) text_argument(fcinfo, 2, "title");
+	model_use(model);
+	values[0] = key_argument(fcinfo, 1, key, what, &key_text);
+	for (int i = 1; i < 5; i++)
+	{
+		values[i] = fcinfo->args[argument[i]].value;
+		if (PG_ARGISNULL(argument[i]))
+			nulls[i] = 'n';
+	}
+	SPI_connect();
+	values[5] = TimestampTzGetDatum(run_clock(model));
+	span_write(&span, model->table[kind].owner);
+	query_once(psprintf("SELECT FROM %s AS r"
+						" WHERE r.%s OPERATOR(pg_catalog.=) $1 FOR KEY SHARE",
+						model->table[kind].name,
+						model->table[kind].column[ROLE_KEY].quoted),
+			   1, types, values, NULL);
+	span_end(&span);
+	if (query_once(task_sql(model, kind), 6, types, values, nulls) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("%s \"%s\" of model \"%s\" does not exist", what,
+						key_text, model->name)));
+	id = DatumGetInt64(query_value(0, 1, &isnull));
+	SPI_finish();
+	model_release(model);
+	PG_RETURN_INT64(id);
 }

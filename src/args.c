@@ -120,6 +120,41 @@ compile_payload(Model *model, Rule *rule, ActionArgs *args)
 }
 
 /*
+ * {"owner": expression, "else": "round robin"}
+ */
+static void
+compile_owner(Model *model, Rule *rule, ActionArgs *args)
+{
+	char	   *otherwise = action_arg(rule, "else");
+
+	add_expression(model, rule, args, "owner", action_arg(rule, "owner"));
+	args->round_robin = otherwise != NULL &&
+		strcmp(otherwise, "round robin") == 0;
+}
+
+/*
+ * create task.  What closes it by itself is, unless it is said, that the
+ * deal, or the contact's stage, moves on from what set off the rule.
+ */
+static void
+compile_task(Model *model, Rule *rule, ActionArgs *args)
+{
+	add_expression(model, rule, args, "title", action_arg(rule, "title"));
+	add_expression(model, rule, args, "note", action_arg(rule, "note"));
+	compile_owner(model, rule, args);
+	args->due = action_arg(rule, "due");
+	args->until = action_arg(rule, "until");
+	if (args->until == NULL)
+		args->until = rule->on == ON_STAGE_ENTERED ? "stage changes" :
+			rule->on == ON_DEAL_CREATED ||
+			rule->on == ON_DEAL_STAGE_ENTERED ? "deal moves" :
+			"closed by hand";
+	args->becomes = action_arg(rule, "becomes");
+	if (args->becomes == NULL)
+		args->becomes = "cancelled";
+}
+
+/*
  * action_compile: resolve the args of a rule, in the network's context.
  *
  * Raises 22023 for a stage, status, pipeline or column that is not there,
@@ -142,11 +177,15 @@ action_compile(Model *model, Rule *rule)
 			name = action_arg(rule, "stage");
 			args->stage = stage_check(model, &model->stages,
 											name != NULL ? name : "");
+			add_expression(model, rule, args, "reason",
+						   action_arg(rule, "reason"));
 			break;
 		case ACTION_SET_LEAD_STATUS:
 			name = action_arg(rule, "status");
 			args->status = stage_check(model, &model->statuses,
 											 name != NULL ? name : "");
+			add_expression(model, rule, args, "reason",
+						   action_arg(rule, "reason"));
 			break;
 		case ACTION_CREATE_DEAL:
 			args->deal_stage =
@@ -164,6 +203,7 @@ action_compile(Model *model, Rule *rule)
 						   action_arg(rule, "amount"));
 			add_expression(model, rule, args, "currency",
 						   action_arg(rule, "currency"));
+			compile_owner(model, rule, args);
 			break;
 		case ACTION_SET_FIELD:
 			{
@@ -195,6 +235,12 @@ action_compile(Model *model, Rule *rule)
 			break;
 		case ACTION_NOTIFY:
 			compile_payload(model, rule, args);
+			break;
+		case ACTION_CREATE_TASK:
+			compile_task(model, rule, args);
+			break;
+		case ACTION_ASSIGN_OWNER:
+			compile_owner(model, rule, args);
 			break;
 	}
 	MemoryContextSetParent(context, network_context(model));

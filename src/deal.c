@@ -6,7 +6,8 @@
  * Before a row is written, its pipeline and stage are checked as those of
  * contacts are, missing ones become the first, is_open follows from the
  * stage, and the close date is set when the deal is won or lost (and not
- * again when it goes from one won stage to another).  After the statement,
+ * again when it goes from one won stage to another), and cleared when it is
+ * opened again.  After the statement,
  * deals that were created or moved are collected for the history and the
  * rules.
  *
@@ -20,8 +21,11 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "common/jsonapi.h"
 #include "miscadmin.h"
+#include "parser/parse_coerce.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -86,7 +90,7 @@ check_deal_stage(Model *model, const char *pipeline, const char *name)
 }
 
 /*
- * Set a column of the row from text; NULL keeps it.
+ * Set a column of the row from text; NULL sets it to null.
  */
 static HeapTuple
 set_column(Relation rel, HeapTuple row, const Column *column,
@@ -106,11 +110,14 @@ set_column(Relation rel, HeapTuple row, const Column *column,
 	if (attno <= 0)
 		return row;
 	old = SPI_getvalue(row, desc, attno);
-	if (old != NULL && strcmp(old, value) == 0)
+	if (old == value || (old != NULL && value != NULL &&
+						 strcmp(old, value) == 0))
 		return row;
+	isnull = value == NULL;
 	getTypeInputInfo(column->type, &function, &param);
-	datum = OidInputFunctionCall(function, unconstify(char *, value), param,
-								 column->typmod);
+	datum = isnull ? (Datum) 0 :
+		OidInputFunctionCall(function, unconstify(char *, value), param,
+							 column->typmod);
 	return heap_modify_tuple_by_cols(row, desc, 1, &attno, &datum, &isnull);
 }
 
@@ -188,15 +195,19 @@ deals_check(PG_FUNCTION_ARGS)
 	row = set_column(rel, row, &table->column[ROLE_IS_OPEN],
 					 stage->kind == DEAL_OPEN ? "t" : "f");
 	close = &table->column[ROLE_CLOSE_DATE];
-	if (close->attno != 0 && stage->kind != DEAL_OPEN && before == DEAL_OPEN)
+	if (close->attno != 0 && stage->kind != before)
 	{
 		char	   *value = get_column(rel, row, close);
 		char	   *old = update ? get_column(rel, trigdata->tg_trigtuple,
 											  close) : NULL;
 
-		/* An expected date gives way to the real one, a given one stays. */
+		/*
+		 * An expected date gives way to the real one, and that to none when
+		 * the deal is opened again; one that is given stays.
+		 */
 		if (value == NULL || (old != NULL && strcmp(value, old) == 0))
-			row = set_column(rel, row, close, now_text(model));
+			row = set_column(rel, row, close, stage->kind == DEAL_OPEN ?
+							 NULL : now_text(model));
 	}
 	return PointerGetDatum(row);
 }
@@ -208,6 +219,45 @@ kind_of(Model *model, const char *pipeline, const char *name)
 		model_find_deal_stage(model, pipeline, name);
 
 	return stage != NULL ? stage->kind : DEAL_OPEN;
+}
+
+static bool
+differ(const char *a, const char *b)
+{
+	return strcmp(a != NULL ? a : "", b != NULL ? b : "") != 0;
+}
+
+/*
+ * The amount as text that numeric takes.  Columns that are attached are
+ * numbers, but their type may be changed later: of another type, the amount
+ * is what can be read as a number, or not known.  An error here would lose
+ * the deal.
+ */
+static char *
+slot_amount(TupleTableSlot *slot, const Column *column)
+{
+	char	   *text;
+	char	   *end;
+
+	if (column->attno != 0 && column->type == CASHOID)
+	{
+		bool		isnull;
+		Datum		value = slot_getattr(slot, column->attno, &isnull);
+
+		return isnull ? NULL :
+			DatumGetCString(DirectFunctionCall1(numeric_out,
+												DirectFunctionCall1(cash_numeric,
+																	value)));
+	}
+	text = slot_text(slot, column);
+	if (text == NULL || TypeCategory(column->type) == TYPCATEGORY_NUMERIC)
+		return text;
+	while (isspace((unsigned char) *text))
+		text++;
+	end = text + strlen(text);
+	while (end > text && isspace((unsigned char) end[-1]))
+		*--end = '\0';
+	return IsValidJsonNumber(text, end - text) ? text : NULL;
 }
 
 /*
@@ -239,11 +289,15 @@ add_change(Run *run, TupleTableSlot *old, TupleTableSlot *new)
 	change->pipeline = slot_text(row, &table->column[ROLE_PIPELINE]);
 	if (change->pipeline == NULL && model->deal_stages > 0)
 		change->pipeline = model->deal_stage[0].pipeline;
-	change->amount = slot_text(row, &table->column[ROLE_AMOUNT]);
+	change->amount = slot_amount(row, &table->column[ROLE_AMOUNT]);
+	change->owner = slot_text(row, &table->column[ROLE_OWNER]);
 	if (old != NULL)
 	{
 		char	   *pipeline = slot_text(old, &table->column[ROLE_PIPELINE]);
 
+		if (pipeline == NULL && model->deal_stages > 0)
+			pipeline = model->deal_stage[0].pipeline;
+		change->from_pipeline = pipeline;
 		change->from_stage = slot_text(old, &table->column[ROLE_STAGE]);
 		change->from_kind = kind_of(model, pipeline, change->from_stage);
 	}
@@ -266,8 +320,8 @@ add_change(Run *run, TupleTableSlot *old, TupleTableSlot *new)
 	}
 	MemoryContextSwitchTo(context);
 	if (old == NULL || new == NULL ||
-		strcmp(change->from_stage != NULL ? change->from_stage : "",
-			   change->to_stage != NULL ? change->to_stage : "") != 0)
+		differ(change->from_stage, change->to_stage) ||
+		differ(change->from_pipeline, change->pipeline))
 		run_add_deal_change(run, change);
 }
 

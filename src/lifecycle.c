@@ -12,7 +12,7 @@
  *	  refresh.c						segments of all contacts at once
  *	  run.c							one run of the engine: rounds of work
  *	  rule.c, args.c				which rules fire, and what they want
- *	  action.c, company.c			what they want, written
+ *	  action.c, company.c, owner.c, task.c	what they want, written
  *	  prepare.c, decide.c			whom a round is about; their new state
  *	  evaluate.c, record.c			which segments they are in; all written down
  *	  network.c, compile.c			who depends on what, compiled at first use

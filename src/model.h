@@ -40,6 +40,7 @@ typedef enum Role
 	ROLE_NAME,
 	ROLE_CURRENCY,
 	ROLE_CLOSE_DATE,
+	ROLE_OWNER,
 	ROLE_TIME,
 	ROLE_PROPERTIES,
 	ROLE_MESSAGE_ID,
@@ -151,6 +152,11 @@ typedef enum PlanId
 	PLAN_COMPANY_ROWS,
 	PLAN_DEAL_INSERT,
 	PLAN_DEAL_HISTORY,
+	PLAN_DEAL_OWNER,
+	PLAN_TASK_INSERT,
+	PLAN_TASK_OF_DEALS,
+	PLAN_TASK_OF_CONTACTS,
+	PLAN_OWNERS,
 	PLAN_OUTBOX,
 	PLAN_PROBLEM,
 	PLAN_CLOCK,
@@ -204,6 +210,7 @@ typedef struct Model
 	PredicateScope scope;
 	Oid			state_relid;	/* contact_state and its primary key */
 	Oid			state_index;
+	Oid			task_relid;
 	SPIPlanPtr	plan[PLANS];	/* prepared at first use */
 	Network    *network;
 } Model;

@@ -88,12 +88,12 @@ struct Network
 
 static const char *const rule_event_name[RULE_EVENTS] = {
 	"event", "segment entered", "segment left", "stage entered",
-	"deal created", "deal won", "deal lost"
+	"deal created", "deal won", "deal lost", "deal stage entered"
 };
 
 static const char *const action_name[ACTION_KINDS] = {
 	"advance stage", "set stage", "set lead status", "create deal",
-	"set field", "copy to company", "notify"
+	"set field", "copy to company", "notify", "create task", "assign owner"
 };
 
 static uint32
@@ -318,6 +318,19 @@ forget_idle_events(Network *network)
 }
 
 /*
+ * Has the rule an expression for the reason of a move?
+ */
+static bool
+has_reason(const Rule *rule)
+{
+	JsonbValue	value;
+
+	return rule->args != NULL &&
+		getKeyJsonValueFromContainer(&rule->args->root, "reason", 6,
+									 &value) != NULL;
+}
+
+/*
  * network_event: what depends on events of this name.  The result lives as
  * long as the model's use, if anything depends on it; otherwise until the
  * next call.
@@ -373,7 +386,9 @@ network_event(Model *model, const char *name, int length)
 		if (rule->condition_text != NULL ||
 			rule->action == ACTION_CREATE_DEAL ||
 			rule->action == ACTION_SET_FIELD ||
-			rule->action == ACTION_NOTIFY)
+			rule->action == ACTION_NOTIFY ||
+			rule->action == ACTION_CREATE_TASK ||
+			has_reason(rule))
 			entry->keeps_row = true;
 	}
 	return entry;

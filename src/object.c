@@ -364,6 +364,7 @@ typedef struct Changes
 								 * whose contacts must look again */
 	int			ngone;
 	int			gone_allocated;
+	List	   *deleted;		/* of Datum *, the keys of deleted rows */
 } Changes;
 
 static void
@@ -408,8 +409,12 @@ inserted_row(Changes *changes, TupleTableSlot *new)
 static void
 deleted_row(Changes *changes, TupleTableSlot *old)
 {
+	Datum	   *key = palloc(sizeof(Datum));
+
 	add_stage_change(changes->run, changes->kind, old, NULL);
 	add_gone(changes, old);
+	*key = changes->gone[changes->ngone - 1];
+	changes->deleted = lappend(changes->deleted, key);
 }
 
 static void
@@ -518,6 +523,22 @@ collect_changes(Changes *changes)
 }
 
 /*
+ * Nobody has to do anything about rows that are not there any more.
+ */
+static void
+forget_tasks(Changes *changes)
+{
+	Datum	   *keys = palloc((list_length(changes->deleted) + 1) *
+							  sizeof(Datum));
+	ListCell   *cell;
+
+	foreach(cell, changes->deleted)
+		keys[foreach_current_index(cell)] = *(Datum *) lfirst(cell);
+	task_forget(changes->run->model, changes->kind, keys,
+				list_length(changes->deleted));
+}
+
+/*
  * Collect what a statement did to contacts or companies, and work it off
  * unless a run that is in progress will.
  */
@@ -554,6 +575,7 @@ statement(TriggerData *trigdata, TableKind kind)
 	else
 		add_contacts_of(changes.run, changes.gone, changes.ngone,
 						changes.columns);
+	forget_tasks(&changes);
 	if (changes.old_rows != NULL)
 		transition_end(changes.old_rows);
 	if (changes.new_rows != NULL)

@@ -452,8 +452,6 @@ record_deal_changes(Run *run, List *changes)
 		Datum		values[15];
 		bool		nulls[15] = {false};
 
-		if (same_text(change->from_stage, change->to_stage))
-			continue;
 		values[0] = change->deal;
 		values[1] = change->contact;
 		nulls[1] = change->contact_null;

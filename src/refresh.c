@@ -681,9 +681,13 @@ refresh_forget(Model *model, TableKind kind)
 	const char *object = kind == CONTACTS ? "contact" : "company";
 	UserSpan	span;
 
-	if (kind == DEALS)
-		return;
 	SPI_connect();
+	task_forget(model, kind, NULL, 0);
+	if (kind == DEALS)
+	{
+		SPI_finish();
+		return;
+	}
 	span_write(&span, model->owner);
 	for (int i = 0; i < 2; i++)
 		query_once(psprintf("INSERT INTO %1$s.%2$s (object, %4$s, from_%3$s, at, cause, reason, role)"

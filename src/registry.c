@@ -35,7 +35,7 @@ static const char *const table_kind_name[TABLE_KINDS] = {
 
 static const char *const role_name[ROLES] = {
 	"key", "stage", "lead_status", "contact", "company", "pipeline",
-	"is_open", "amount", "name", "currency", "close_date", "time",
+	"is_open", "amount", "name", "currency", "close_date", "owner", "time",
 	"properties", "message_id", "anonymous_id"
 };
 
@@ -296,6 +296,7 @@ load_state_table(Model *model, Oid schema)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("table %s.contact_state does not exist", model->schema)));
+	model->task_relid = get_relname_relid("task", schema);
 	rel = table_open(model->state_relid, AccessShareLock);
 	RelationGetIndexList(rel);
 	model->state_index = compat_primary_key_index(rel);

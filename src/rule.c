@@ -49,7 +49,19 @@ typedef struct FireArg
 	Firing	   *firing;
 	bool		fires;
 	char	  **texts;
+	ErrorData  *owner_error;	/* the owner's expression failed */
 } FireArg;
+
+/* Argument of the subtransaction that evaluates the expression of an owner. */
+typedef struct OwnerArg
+{
+	FireArg    *task;
+	Expression *expression;
+	char	   *text;
+} OwnerArg;
+
+/* What one change of a deal may set off. */
+#define DEAL_EVENTS 3
 
 static bool
 enters_stage(const StageChange *change)
@@ -60,8 +72,17 @@ enters_stage(const StageChange *change)
 		 strcmp(change->from_stage, change->to_stage) != 0);
 }
 
+static bool
+enters_deal_stage(const DealChange *change)
+{
+	return change->from_stage == NULL ||
+		strcmp(change->from_stage, change->to_stage) != 0 ||
+		(change->from_pipeline != NULL && change->pipeline != NULL &&
+		 strcmp(change->from_pipeline, change->pipeline) != 0);
+}
+
 /*
- * What a deal's change sets off: at most two kinds of rules.
+ * What a deal's change sets off: at most DEAL_EVENTS kinds of rules.
  */
 static int
 deal_events(const DealChange *change, RuleEvent *events)
@@ -76,14 +97,19 @@ deal_events(const DealChange *change, RuleEvent *events)
 		(change->from_stage == NULL || change->from_kind != change->to_kind))
 		events[count++] = change->to_kind == DEAL_WON ? ON_DEAL_WON :
 			ON_DEAL_LOST;
+	if (enters_deal_stage(change))
+		events[count++] = ON_DEAL_STAGE_ENTERED;
 	return count;
 }
 
 static List *
 deal_rules(Run *run, const DealChange *change, RuleEvent event)
 {
-	return network_rules(run->model, event,
-						 change->pipeline != NULL ? change->pipeline : "");
+	const char *of = change->pipeline != NULL ? change->pipeline : "";
+
+	if (event == ON_DEAL_STAGE_ENTERED)
+		of = psprintf("%s: %s", of, change->to_stage);
+	return network_rules(run->model, event, of);
 }
 
 /*
@@ -110,7 +136,7 @@ rule_gather(Run *run, List *stage_changes, List *deal_changes)
 	foreach(cell, deal_changes)
 	{
 		DealChange *change = lfirst(cell);
-		RuleEvent	events[2];
+		RuleEvent	events[DEAL_EVENTS];
 		int			nevents = deal_events(change, events);
 
 		for (int i = 0; i < nevents && !change->contact_null; i++)
@@ -231,7 +257,7 @@ gather_firings(Run *run, FiringList *list, List *stage_changes,
 	foreach(cell, deal_changes)
 	{
 		DealChange *change = lfirst(cell);
-		RuleEvent	events[2];
+		RuleEvent	events[DEAL_EVENTS];
 		int			nevents = deal_events(change, events);
 
 		for (int i = 0; i < nevents; i++)
@@ -272,6 +298,23 @@ value_text(Datum value, Oid type)
 }
 
 /*
+ * A deal or task whose owner's expression fails is made without: it is worth
+ * more than its owner.
+ */
+static void
+evaluate_owner(void *arg)
+{
+	OwnerArg   *owner = arg;
+	FireArg    *task = owner->task;
+	bool		isnull;
+	Datum		value = evaluate_expression(task->run, task->firing->work,
+											owner->expression, &isnull);
+
+	if (!isnull)
+		owner->text = value_text(value, owner->expression->predicate->type);
+}
+
+/*
  * Does the rule fire, and with which values?
  */
 static void
@@ -306,13 +349,25 @@ evaluate_rule(void *arg)
 			return;
 	}
 	task->fires = true;
+	task->owner_error = NULL;
 	task->texts = palloc0((list_length(args->expressions) + 1) *
 						  sizeof(char *));
 	foreach(cell, args->expressions)
 	{
-		Expression *expression = ((NamedExpression *) lfirst(cell))->expression;
-		Datum		value = evaluate_expression(run, work, expression, &isnull);
+		NamedExpression *named = lfirst(cell);
+		Expression *expression = named->expression;
+		Datum		value;
 
+		if (strcmp(named->name, "owner") == 0 &&
+			rule->action != ACTION_NOTIFY)
+		{
+			OwnerArg	owner = {task, expression, NULL};
+
+			(void) run_try(evaluate_owner, &owner, &task->owner_error);
+			task->texts[foreach_current_index(cell)] = owner.text;
+			continue;
+		}
+		value = evaluate_expression(run, work, expression, &isnull);
 		if (!isnull)
 			task->texts[foreach_current_index(cell)] =
 				value_text(value, expression->predicate->type);
@@ -365,6 +420,26 @@ is_further(const Stage *stage, const Stage *than)
 	return stage->position > than->position;
 }
 
+/*
+ * What the rule says of why it moves somebody, for the history of this round
+ * or the next; NULL if it says nothing.
+ */
+static char *
+reason_text(Run *run, const ActionArgs *args, char **texts)
+{
+	ListCell   *cell;
+
+	foreach(cell, args->expressions)
+	{
+		int			i = foreach_current_index(cell);
+
+		if (strcmp(((NamedExpression *) lfirst(cell))->name, "reason") == 0 &&
+			texts[i] != NULL)
+			return MemoryContextStrdup(run->context, texts[i]);
+	}
+	return NULL;
+}
+
 static void
 want(Run *run, Firing *firing, ActionArgs *args, char **texts)
 {
@@ -372,6 +447,8 @@ want(Run *run, Firing *firing, ActionArgs *args, char **texts)
 	Rule	   *rule = firing->rule;
 	Reason		reason = firing_reason(run, firing);
 	Action	   *action;
+
+	reason.text = reason_text(run, args, texts);
 
 	switch (rule->action)
 	{
@@ -397,17 +474,23 @@ want(Run *run, Firing *firing, ActionArgs *args, char **texts)
 			if (work->no_contact)
 				return;
 			break;
+		case ACTION_ASSIGN_OWNER:
+			if (firing->deal == NULL || firing->deal->owner != NULL)
+				return;
+			break;
+		case ACTION_CREATE_TASK:
 		case ACTION_NOTIFY:
 			break;
 	}
 	if (run->quiet)
 		return;
-	action = palloc(sizeof(Action));
+	action = palloc0(sizeof(Action));
 	action->rule = rule;
 	action->work = work;
 	action->event = firing->event;
 	action->deal = firing->deal;
 	action->texts = texts;
+	action->cause = reason.cause;
 	run->actions = lappend(run->actions, action);
 }
 
@@ -434,12 +517,16 @@ fire(Run *run, Firing *firing)
 	span_end(&span);
 	evaluate_inner_row(run, InvalidOid, NULL);
 
+	if (error == NULL)
+		error = task.owner_error;
+	else
+		task.fires = false;
 	if (error != NULL)
 		run_problem(run, NULL, rule->name, work->no_contact ? NULL :
 					key_to_text(&run->model->contact_key, work->contact),
 					firing->event != NULL ? firing->event->entry->name : NULL,
 					error);
-	else if (task.fires)
+	if (task.fires)
 	{
 		old = MemoryContextSwitchTo(run->context);
 		run->fired = list_append_unique_ptr(run->fired, rule->name);

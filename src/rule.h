@@ -30,6 +30,10 @@ typedef struct ActionArgs
 								 * then contact's */
 	char	   *type;			/* notify */
 	char	   *channel;
+	bool		round_robin;	/* if the owner expression gives none */
+	char	   *due;			/* create task: an interval, or NULL */
+	char	   *until;
+	char	   *becomes;
 	List	   *expressions;	/* of NamedExpression * */
 } ActionArgs;
 
@@ -41,6 +45,8 @@ typedef struct Action
 	EventRef   *event;
 	DealChange *deal;
 	char	  **texts;			/* values of args->expressions, as text */
+	char	   *owner;			/* see owner.c */
+	const char *cause;			/* as in the histories */
 } Action;
 
 /* Rows for an application table, and which rule wants each of them. */
@@ -60,7 +66,17 @@ extern ActionArgs *action_compile(Model *model, Rule *rule);
 
 /* action.c */
 extern void action_write_all(Write *write, KeyType *key);
+extern char *action_text(const Action *action, const char *name);
+extern char *action_row_text(const Model *model, TableKind kind,
+							 HeapTuple row, AttrNumber attno);
 extern char *contact_stage(Run *run, Work *work, Role role);
+
+/* owner.c */
+extern void owner_assign(Run *run);
+extern void owner_write(Run *run);
+
+/* task.c */
+extern void task_create(Run *run);
 
 /* company.c */
 extern void company_want(Run *run, Datum company, const Stage *stage,

@@ -352,6 +352,7 @@ do_round(Run *run)
 	{
 		run_record_stage_changes(run);
 		record_deal_changes(run, deal_changes);
+		task_close(run, stage_changes, deal_changes);
 		rule_fire_all(run, stage_changes, deal_changes);
 		action_apply(run, stage_changes);
 	}

@@ -97,11 +97,13 @@ typedef struct DealChange
 	Datum		company;
 	bool		company_null;
 	char	   *pipeline;		/* the model's first if deals have no column */
+	char	   *from_pipeline;	/* NULL: created */
 	char	   *from_stage;		/* NULL: created */
 	char	   *to_stage;		/* NULL: deleted */
 	DealKind	from_kind;
 	DealKind	to_kind;
 	char	   *amount;
+	char	   *owner;			/* also one that rules of this round assign */
 	Reason		reason;
 	HeapTuple	row;			/* in the form of the deals table */
 	SubTransactionId subid;
@@ -272,6 +274,10 @@ extern void refresh_forget(Model *model, TableKind kind);
 extern void rule_gather(Run *run, List *stage_changes, List *deal_changes);
 extern void rule_fire_all(Run *run, List *stage_changes, List *deal_changes);
 extern void action_apply(Run *run, List *stage_changes);
+
+/* task.c: tasks that end when what they are about moves on */
+extern void task_close(Run *run, List *stage_changes, List *deal_changes);
+extern void task_forget(Model *model, TableKind kind, Datum *keys, int count);
 
 /* The UPDATE of an API function, and the reason that its caller gave. */
 typedef struct ApiMove

@@ -43,15 +43,16 @@ AS $$
 	(15, 'deals', 'name', 'text', true, false, 'name,deal_name|title,subject'),
 	(16, 'deals', 'currency', 'text', true, false, 'currency,currency_code,deal_currency'),
 	(17, 'deals', 'close_date', 'time', true, false, 'close_date,closed_at,closed_on,closing_date'),
-	(18, 'events', 'key', 'key', true, false, ''),
-	(19, 'events', 'contact', 'contact', false, false,
+	(18, 'deals', 'owner', 'text', true, false, 'owner,owner_name,deal_owner|sales_agent,sales_rep,salesperson|assigned_to,assignee'),
+	(19, 'events', 'key', 'key', true, false, ''),
+	(20, 'events', 'contact', 'contact', false, false,
 	 'contact_id,contact|customer_id,user_id,person_id,lead_id,client_id,member_id,subscriber_id,customer,person,client'),
-	(20, 'events', 'name', 'text', false, false, 'event_name,event|name|event_type,type,kind,action,activity'),
-	(21, 'events', 'time', 'time', false, false,
+	(21, 'events', 'name', 'text', false, false, 'event_name,event|name|event_type,type,kind,action,activity'),
+	(22, 'events', 'time', 'time', false, false,
 	 'occurred_at,event_time,event_timestamp,event_at,happened_at|timestamp,time,ts,at|event_date,date,day|created_at,recorded_at,received_at,inserted_at'),
-	(22, 'events', 'properties', 'json', true, false, 'properties,props,event_properties|payload,data,attributes,params,metadata'),
-	(23, 'events', 'message_id', 'text or uuid', true, false, 'message_id|idempotency_key,deduplication_id,insert_id'),
-	(24, 'events', 'anonymous_id', 'text or uuid', true, false, 'anonymous_id,anon_id|visitor_id,device_id')
+	(23, 'events', 'properties', 'json', true, false, 'properties,props,event_properties|payload,data,attributes,params,metadata'),
+	(24, 'events', 'message_id', 'text or uuid', true, false, 'message_id|idempotency_key,deduplication_id,insert_id'),
+	(25, 'events', 'anonymous_id', 'text or uuid', true, false, 'anonymous_id,anon_id|visitor_id,device_id')
 $$;
 
 COMMENT ON FUNCTION lifecycle.roles() IS
@@ -157,7 +158,8 @@ BEGIN
 		  OR EXISTS (SELECT FROM lifecycle.model m WHERE m.name = c.nspname)
 			 AND c.relname IN ('stage', 'lead_status', 'pipeline', 'deal_stage', 'setting', 'segment', 'atom', 'rule',
 							   'contact_state', 'segment_member', 'segment_history', 'stage_history',
-							   'lead_status_history', 'deal_history', 'stage_count', 'outbox', 'problem', 'clock') THEN
+							   'lead_status_history', 'deal_history', 'stage_count', 'outbox', 'problem', 'clock',
+							   'owner', 'task') THEN
 		problem := 'belongs to lifecycle itself';
 	ELSIF c.relispartition THEN
 		problem := 'is a partition';
@@ -1037,6 +1039,7 @@ BEGIN
 			 WHERE u.object = object_name AND u.role = 'key'), 'text');
 	END LOOP;
 	PERFORM lifecycle.create_model_tables(model_name, key_types[1], key_types[2], key_types[3]);
+	PERFORM lifecycle.create_task_tables(model_name, key_types[1], key_types[2], key_types[3]);
 
 	INSERT INTO lifecycle.model (name, contacts, companies, deals, events, template, embedded)
 	VALUES (model_name, contacts, companies, deals, events, lower(template), embedded)

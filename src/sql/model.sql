@@ -137,10 +137,10 @@ CREATE UNIQUE INDEX rule_spelling ON %1$I.rule (lower(name));
 COMMENT ON TABLE %1$I.rule IS 'the rules: when this happens, do that';
 COMMENT ON COLUMN %1$I.rule.id IS 'number of the rule, never used again';
 COMMENT ON COLUMN %1$I.rule.name IS 'name of the rule';
-COMMENT ON COLUMN %1$I.rule.on_ IS 'event, segment entered, segment left, stage entered, deal created, deal won or deal lost';
-COMMENT ON COLUMN %1$I.rule.of IS 'which event, segment, stage or pipeline; null means any';
+COMMENT ON COLUMN %1$I.rule.on_ IS 'event, segment entered, segment left, stage entered, deal created, deal stage entered, deal won or deal lost';
+COMMENT ON COLUMN %1$I.rule.of IS 'which event, segment, stage, pipeline or stage of a pipeline; null means any';
 COMMENT ON COLUMN %1$I.rule.condition IS 'predicate that must hold too, or null';
-COMMENT ON COLUMN %1$I.rule.action IS 'advance stage, set stage, set lead status, create deal, set field, copy to company or notify';
+COMMENT ON COLUMN %1$I.rule.action IS 'advance stage, set stage, set lead status, create deal, assign owner, create task, set field, copy to company or notify';
 COMMENT ON COLUMN %1$I.rule.args IS 'arguments of the action';
 COMMENT ON COLUMN %1$I.rule.position IS 'order in which rules of one occasion are worked off';
 COMMENT ON COLUMN %1$I.rule.enabled IS 'false if it is switched off';
@@ -635,7 +635,7 @@ SET client_min_messages = warning
 AS $$
 DECLARE
 	m lifecycle.model := lifecycle.find_own_model(model);
-	own text[] := '{stage,lead_status,pipeline,deal_stage,setting,segment,atom,rule,contact_state,segment_member,segment_history,stage_history,lead_status_history,deal_history,stage_count,outbox,problem,clock}';
+	own text[] := '{stage,lead_status,pipeline,deal_stage,setting,segment,atom,rule,contact_state,segment_member,segment_history,stage_history,lead_status_history,deal_history,stage_count,outbox,problem,clock,owner,task}';
 	others text[];
 BEGIN
 	PERFORM lifecycle.check_argument('cascade', lifecycle_drop.cascade);

@@ -17,8 +17,12 @@ AS $$
 	FROM prefix WHERE rule_expressions.condition IS NOT NULL
 	UNION ALL
 	SELECT k, rule_expressions.args ->> k, p || 'value'
-	FROM prefix, unnest('{name,amount,currency}'::text[]) k
-	WHERE rule_expressions.action = 'create deal' AND rule_expressions.args ? k
+	FROM prefix, unnest(CASE
+		WHEN rule_expressions.action = 'create deal' THEN '{name,amount,currency,owner}'::text[]
+		WHEN rule_expressions.action = 'create task' THEN '{title,note,owner}'
+		WHEN rule_expressions.action = 'assign owner' THEN '{owner}'
+		WHEN rule_expressions.action IN ('advance stage', 'set stage', 'set lead status') THEN '{reason}' END) k
+	WHERE rule_expressions.args ? k
 	UNION ALL
 	SELECT 'value', rule_expressions.args ->> 'value', p || 'value'
 	FROM prefix WHERE rule_expressions.action = 'set field'
@@ -80,8 +84,8 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	occasions text[] := '{event,segment entered,segment left,stage entered,deal created,deal won,deal lost}';
-	actions text[] := '{advance stage,set stage,set lead status,create deal,set field,copy to company,notify}';
+	occasions text[] := '{event,segment entered,segment left,stage entered,deal created,deal stage entered,deal won,deal lost}';
+	actions text[] := '{advance stage,set stage,set lead status,create deal,assign owner,create task,set field,copy to company,notify}';
 	allowed text[];
 	required text[];
 	argument text;
@@ -123,6 +127,8 @@ BEGIN
 		IF m.deals IS NULL THEN
 			PERFORM lifecycle.rule_error(format('model "%s" has no deals', m.name),
 				'Give lifecycle_attach the deals table, or choose another occasion.');
+		ELSIF of IS NOT NULL AND on_ = 'deal stage entered' THEN
+			of := lifecycle.find_deal_stage_of_rule(m.name, of);
 		ELSIF of IS NOT NULL THEN
 			of := lifecycle.find_name(m.name, 'pipeline', of);
 		END IF;
@@ -144,10 +150,16 @@ BEGIN
 		WHEN 'set stage' THEN '{stage}'
 		WHEN 'set lead status' THEN '{status}'
 		WHEN 'set field' THEN '{column,value}'
+		WHEN 'create task' THEN '{title}'
 		WHEN 'copy to company' THEN '{columns}'
 		ELSE '{}' END;
 	allowed := CASE action
-		WHEN 'create deal' THEN '{pipeline,stage,name,amount,currency}'::text[]
+		WHEN 'create deal' THEN '{pipeline,stage,name,amount,currency,owner,else}'::text[]
+		WHEN 'assign owner' THEN '{owner,else}'
+		WHEN 'create task' THEN '{title,note,owner,else,due,until,becomes}'
+		WHEN 'advance stage' THEN '{stage,reason}'
+		WHEN 'set stage' THEN '{stage,reason}'
+		WHEN 'set lead status' THEN '{status,reason}'
 		WHEN 'notify' THEN '{type,channel,payload}'
 		ELSE required END;
 	FOR argument IN SELECT jsonb_object_keys(args) LOOP
@@ -165,6 +177,11 @@ BEGIN
 				format('Write args => ''{"%s": ...}''.', argument));
 		END IF;
 	END LOOP;
+
+	args := lifecycle.check_owner_args(m, on_, action, args);
+	IF action = 'create task' THEN
+		args := lifecycle.check_task_args(m, on_, args);
+	END IF;
 
 	/* what the arguments name */
 	IF action IN ('advance stage', 'set stage') THEN
@@ -207,7 +224,7 @@ BEGIN
 					format('Open stages of pipeline "%s" are %s.', pipeline_name, lifecycle.quoted_list(kept)));
 			END IF;
 		END IF;
-		FOREACH argument IN ARRAY '{name,amount,currency}'::text[] LOOP
+		FOREACH argument IN ARRAY '{name,amount,currency,owner}'::text[] LOOP
 			IF args ? argument AND lifecycle.mapped_column(m.name, 'deals', argument) IS NULL THEN
 				PERFORM lifecycle.rule_error(format('the deals of this model have no column for the "%s"', argument),
 					format('Leave "%s" out, or map a column when you attach the table.', argument));
@@ -276,7 +293,7 @@ BEGIN
 		SELECT * INTO compiled FROM lifecycle.compile(m.name, x.expression, x.kind);
 		IF action = 'set field' AND x.place = 'value' THEN
 			PERFORM lifecycle.check_assignable('value', compiled.result_type, m.contacts, args ->> 'column');
-		ELSIF action = 'create deal' AND x.place <> 'condition' THEN
+		ELSIF action IN ('create deal', 'assign owner') AND x.place <> 'condition' THEN
 			PERFORM lifecycle.check_assignable(x.place, compiled.result_type, m.deals, lifecycle.mapped_column(m.name, 'deals', x.place));
 		END IF;
 	END LOOP;
@@ -302,6 +319,7 @@ BEGIN
 		INSERT INTO %1$I.rule (name, on_, of, condition, action, args, position, enabled, description)
 		SELECT $1, $2, $3, $4, $5, $6, coalesce(max(position), 0) + 1, $7, nullif($8, '') FROM %1$I.rule $sql$, m.name)
 		USING rule_name, checked.on_, checked.of, checked.condition, checked.action, checked.args, enabled, description;
+	PERFORM lifecycle.keep_turns(m);
 END
 $$;
 
@@ -345,7 +363,7 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@.lifecycle_add_rule(text, text, text, text, jsonb, text, text, integer, text, boolean) IS
-'adds a rule: when on_ happens (event, segment entered, segment left, stage entered, deal created, deal won, deal lost; of names which), and the condition holds, do the action with its args; it looks at what happens from now on';
+'adds a rule: when on_ happens (event, segment entered, segment left, stage entered, deal created, deal stage entered, deal won, deal lost; of names which), and the condition holds, do the action with its args; it looks at what happens from now on';
 
 CREATE FUNCTION @extschema@.lifecycle_alter_rule(
 	model text, name text, new_name text DEFAULT NULL, on_ text DEFAULT NULL, action text DEFAULT NULL,
@@ -381,6 +399,7 @@ BEGIN
 		WHERE name = $1 $sql$, m.name)
 		USING old_name, coalesce(new_name, old_name), checked.on_, checked.of, checked.condition, checked.action, checked.args,
 			  coalesce(lifecycle_alter_rule.enabled, r.enabled), description, r.segment;
+	PERFORM lifecycle.keep_turns(m);
 	PERFORM lifecycle.arrange(m.name, 'rule', NULL, coalesce(new_name, old_name), at_position);
 	PERFORM lifecycle.reload(m.name);
 END
@@ -398,6 +417,7 @@ DECLARE
 BEGIN
 	PERFORM lifecycle.lock_model(m.name);
 	EXECUTE format('DELETE FROM %I.rule WHERE name = $1', m.name) USING lifecycle.find_name(m.name, 'rule', name);
+	PERFORM lifecycle.keep_turns(m);
 	PERFORM lifecycle.arrange(m.name, 'rule', NULL, NULL, NULL);
 	PERFORM lifecycle.reload(m.name);
 END

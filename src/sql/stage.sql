@@ -440,6 +440,8 @@ BEGIN
 		EXECUTE format('UPDATE %I.rule SET args = jsonb_set(args, ''{pipeline}'', to_jsonb($2))
 						WHERE action = ''create deal'' AND args ->> ''pipeline'' = $1', m.name) USING old_name, pipeline_name;
 		EXECUTE format('UPDATE %I.rule SET of = $2 WHERE on_ LIKE ''deal %%'' AND of = $1', m.name) USING old_name, pipeline_name;
+		EXECUTE format('UPDATE %1$I.rule SET of = $2 || substr(of, length($1) + 1) WHERE on_ = ''deal stage entered''
+						AND of IN (SELECT $1 || '': '' || s.name FROM %1$I.deal_stage s WHERE s.pipeline = $2)', m.name) USING old_name, pipeline_name;
 	END IF;
 	PERFORM lifecycle.configuration_changed(m.name);
 END
@@ -472,7 +474,8 @@ BEGIN
 	PERFORM lifecycle.refuse_drop('pipeline', pipeline_name,
 		lifecycle.uses_in_rows(m, 'pipeline', pipeline_name)
 		|| CASE WHEN deals_of_default > 0 THEN format('%s deals that name no pipeline', deals_of_default) END
-		|| lifecycle.rules_that_use(m, 'action = ''create deal'' AND args ->> ''pipeline'' = $1 OR on_ LIKE ''deal %'' AND of = $1', pipeline_name),
+		|| lifecycle.rules_that_use(m, format('action = ''create deal'' AND args ->> ''pipeline'' = $1 OR on_ LIKE ''deal %%'' AND of = $1
+			OR on_ = ''deal stage entered'' AND of IN (SELECT $1 || '': '' || s.name FROM %I.deal_stage s WHERE s.pipeline = $1)', m.name), pipeline_name),
 		'Move the deals to another pipeline and change the rules first.');
 	EXECUTE format('DELETE FROM %I.deal_stage WHERE pipeline = $1', m.name) USING pipeline_name;
 	EXECUTE format('DELETE FROM %I.pipeline WHERE name = $1', m.name) USING pipeline_name;
@@ -632,6 +635,8 @@ BEGIN
 						WHERE action = ''create deal'' AND args ->> ''stage'' = $2
 						  AND coalesce(args ->> ''pipeline'', (SELECT p.name FROM %1$I.pipeline p ORDER BY p.position LIMIT 1)) = $1', m.name)
 			USING pipeline_name, old_name, stage_name;
+		EXECUTE format('UPDATE %I.rule SET of = $2 WHERE on_ = ''deal stage entered'' AND of = $1', m.name)
+			USING pipeline_name || ': ' || old_name, pipeline_name || ': ' || stage_name;
 	END IF;
 	PERFORM lifecycle.configuration_changed(m.name);
 END
@@ -678,7 +683,7 @@ BEGIN
 	PERFORM lifecycle.refuse_drop('deal stage', stage_name,
 		CASE number WHEN 0 THEN '{}' WHEN 1 THEN '{1 deal}' ELSE ARRAY[format('%s deals', number)] END
 		|| lifecycle.rules_that_use(m,
-			format('action = ''create deal'' AND args ->> ''stage'' = $1
+			format('on_ = ''deal stage entered'' AND of = $2 || '': '' || $1 OR action = ''create deal'' AND args ->> ''stage'' = $1
 					AND coalesce(args ->> ''pipeline'', (SELECT p.name FROM %I.pipeline p ORDER BY p.position LIMIT 1)) = $2', m.name),
 			stage_name, pipeline_name),
 		'Move the deals to another stage and change the rules first.');

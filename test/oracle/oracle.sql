@@ -297,7 +297,7 @@ BEGIN
         UNION ALL
         SELECT 'open deals of contact in ' || d.pipeline, d.contact, '1', count(*)::text
         FROM deal d
-        WHERE d.is_open
+        WHERE d.is_open AND d.contact IS NOT NULL
         GROUP BY d.contact, d.pipeline
         HAVING count(*) > 1
         UNION ALL
