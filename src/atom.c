@@ -136,39 +136,51 @@ atom_read(Model *model, const Atom *atom, int row, int column,
 }
 
 /*
- * atom_scan: the values for some contacts, sorted by key, at an instant.
+ * atom_scan: the values for some contacts, sorted by key, at instants of
+ * their own.
  *
  * The caller holds the locks on the contacts' rows and is connected to SPI;
  * the rows are read on the snapshot, or if it is NULL as of now, as the role
- * that is current.  values has
- * one entry a contact.  Raises what filter and value raise.
+ * that is current.  clocks and values have one entry a contact, of which
+ * there must be one at least.  Raises what filter and value raise.
  */
 void
 atom_scan(Model *model, Atom *atom, Datum *contacts, int count,
-		  TimestampTz clock, Snapshot snapshot, AtomValue *values)
+		  const TimestampTz *clocks, Snapshot snapshot, AtomValue *values)
 {
 	KeyType    *key = &model->contact_key;
 	Oid			types[1 + MEANING_PARAMS];
 	Datum		args[1 + MEANING_PARAMS];
 	uint64		rows;
 	bool		own = atom->spec->kind == ATOM_TIME_IN_STAGE;
+	bool		each = false;
+	SPIPlanPtr *plan;
 	UserSpan	span;
 	int			level = atom->user_functions ? path_pin() : 0;
 
 	for (int i = 0; i < count; i++)
+	{
 		values[i] = atom_default(atom);
+		each |= clocks[i] != clocks[0];
+	}
 
 	types[0] = key->array;
 	args[0] = PointerGetDatum(construct_array(contacts, count, key->type,
 											  key->length, key->byval,
 											  key->align));
-	meaning_params(model, atom->spec, clock, types + 1, args + 1);
+	if (each)
+		meaning_each_params(model, atom->spec, clocks, count, types + 1,
+							args + 1);
+	else
+		meaning_params(model, atom->spec, clocks[0], types + 1, args + 1);
 	if (own)
 		span_write(&span, model->owner);
-	if (atom->plan == NULL)
-		atom->plan = query_prepare(meaning_sql(model, atom->spec, false, 2),
-								   1 + MEANING_PARAMS, types);
-	rows = query_execute_at(atom->plan, args, NULL, snapshot);
+	plan = each ? &atom->each_plan : &atom->plan;
+	if (*plan == NULL)
+		*plan = query_prepare(each ? meaning_each_sql(model, atom->spec) :
+							  meaning_sql(model, atom->spec, false, 2),
+							  1 + MEANING_PARAMS, types);
+	rows = query_execute_at(*plan, args, NULL, snapshot);
 	if (own)
 		span_end(&span);
 	if (atom->user_functions)
@@ -190,7 +202,7 @@ atom_scan(Model *model, Atom *atom, Datum *contacts, int count,
 				high = middle;
 		}
 		if (low < count && key_compare(key, contacts[low], contact) == 0)
-			values[low] = atom_read(model, atom, i, 2, clock);
+			values[low] = atom_read(model, atom, i, 2, clocks[low]);
 	}
 	SPI_freetuptable(SPI_tuptable);
 }

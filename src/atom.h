@@ -25,7 +25,7 @@ extern AtomValue atom_default(const Atom *atom);
 extern AtomValue atom_read(Model *model, const Atom *atom, int row,
 						   int column, TimestampTz clock);
 extern void atom_scan(Model *model, Atom *atom, Datum *contacts, int count,
-					  TimestampTz clock, Snapshot snapshot,
+					  const TimestampTz *clocks, Snapshot snapshot,
 					  AtomValue *values);
 
 #endif							/* LIFECYCLE_ATOM_H */

@@ -365,7 +365,10 @@ statement(TriggerData *trigdata)
 	run = run_current(model);
 	outermost = run == NULL;
 	if (outermost)
+	{
 		run = run_start(model);
+		run->statement_on = DEALS;
+	}
 	atoms = network_deal_atoms(model, &natoms);
 	if (trigdata->tg_oldtable != NULL)
 		old_rows = transition_begin(trigdata, trigdata->tg_oldtable, model,

@@ -101,33 +101,70 @@ start_afresh(Run *run, Work *work)
 }
 
 /*
- * Read the states of the locked contacts, on a snapshot taken after the
+ * Read the states of some locked contacts, on a snapshot taken after the
  * locks.
  */
 static void
-read_states(Run *run)
+read_some_states(Run *run, Work **works, int count)
 {
-	StateReader *reader;
-	Work	  **orphans = palloc(run->nworks * sizeof(Work *));
-	Work	  **fresh = palloc(run->nworks * sizeof(Work *));
-	int			norphans = 0;
-	int			nfresh = 0;
+	StateReader *reader = state_begin_read(run->model);
 
-	reader = state_begin_read(run->model);
-	for (int i = 0; i < run->nworks; i++)
+	for (int i = 0; i < count; i++)
 	{
-		Work	   *work = run->works[i];
+		Work	   *work = works[i];
 
 		if (!work->found)
 			continue;
 		work->state = state_read(reader, work->contact);
 		work->had_state = work->state != NULL;
-		if (work->had_state && work->state->orphan)
-			orphans[norphans++] = work;
-		if (!run->rewind && work->had_state)
+		if (!run->rewind && run->steps == NULL && work->had_state)
 			run->clock = Max(run->clock, work->state->clock);
 	}
 	state_end_read(reader);
+}
+
+/*
+ * Contacts for whom time has passed over an instant that nobody has looked
+ * at yet go through it first (step.c).
+ */
+static void
+catch_up(Run *run)
+{
+	Work	  **due = palloc(run->nworks * sizeof(Work *));
+	int			count = 0;
+
+	for (int i = 0; i < run->nworks; i++)
+		if (step_is_due(run, run->works[i]))
+			due[count++] = run->works[i];
+	if (count == 0)
+		return;
+	step_catch_up(run, due, count);
+	read_some_states(run, due, count);
+}
+
+/*
+ * Read the states of the locked contacts.
+ */
+static void
+read_states(Run *run)
+{
+	Work	  **orphans = palloc(run->nworks * sizeof(Work *));
+	Work	  **fresh = palloc(run->nworks * sizeof(Work *));
+	int			norphans = 0;
+	int			nfresh = 0;
+
+	read_some_states(run, run->works, run->nworks);
+	if (run->steps != NULL)
+		step_works(run);
+	else
+		catch_up(run);
+	for (int i = 0; i < run->nworks; i++)
+	{
+		Work	   *work = run->works[i];
+
+		if (work->found && work->had_state && work->state->orphan)
+			orphans[norphans++] = work;
+	}
 
 	/* Events in flight that were content with the orphan row must be seen. */
 	stripe_exclude(run->model, orphans, norphans);
@@ -185,7 +222,7 @@ may_end_windows(Run *run, Work *work)
 		AtomState  *entry = &work->state->atoms[i];
 		Atom	   *atom;
 
-		if (entry->due > run->clock || entry->count == 0)
+		if (entry->due > work_clock(run, work) || entry->count == 0)
 			continue;
 		atom = network_atom(run->model, entry->id);
 		if (atom != NULL && atom->method == METHOD_WINDOW)
@@ -203,7 +240,7 @@ apply_due(Run *run, Work *work)
 {
 	StateRow   *state = work->state;
 
-	if (state->due > run->clock)
+	if (state->due > work_clock(run, work))
 		return;
 	work->may_end_windows = may_end_windows(run, work);
 	for (int i = 0; i < state->natoms; i++)
@@ -211,7 +248,7 @@ apply_due(Run *run, Work *work)
 		AtomState  *entry = &state->atoms[i];
 		Atom	   *atom;
 
-		if (entry->due > run->clock)
+		if (entry->due > work_clock(run, work))
 			continue;
 		atom = network_atom(run->model, entry->id);
 		if (!work->may_end_windows && atom != NULL &&
@@ -236,7 +273,7 @@ apply_count(Run *run, Work *work, Atom *atom, AtomState *entry, Hit *hit)
 	if (entry->count >= atom->spec->times)
 		return;
 	work->state_changed = true;
-	if (hit->time > run->clock)
+	if (hit->time > work_clock(run, work))
 		entry->due = Min(entry->due, hit->time);
 	else if (++entry->count >= atom->spec->times)
 	{
@@ -253,18 +290,18 @@ apply_window(Run *run, Work *work, Atom *atom, AtomState *entry, Hit *hit)
 
 	if (entry->count > 0)
 		return;					/* the due time finds later events */
-	if (hit->time > run->clock)
+	if (hit->time > work_clock(run, work))
 	{
 		entry->due = Min(entry->due, hit->time);
 		work->state_changed = true;
 	}
-	else if (hit->time > window_start(model, spec->within, run->clock))
+	else if (hit->time > window_start(model, spec->within, work_clock(run, work)))
 	{
 		if (spec->times == 1)
 		{
 			entry->count = 1;
 			entry->due = window_change(model, spec->within, hit->time,
-									   run->clock);
+									   work_clock(run, work));
 		}
 		else
 			entry->unknown = true;
@@ -275,7 +312,7 @@ apply_window(Run *run, Work *work, Atom *atom, AtomState *entry, Hit *hit)
 	{
 		/* older than the window, but perhaps not for ever */
 		TimestampTz due = window_change(model, spec->within, hit->time,
-										run->clock);
+										work_clock(run, work));
 
 		if (due < entry->due)
 		{
@@ -383,14 +420,14 @@ scan_batch(void *arg)
 {
 	BatchArg   *batch = arg;
 	Run		   *run = batch->run;
-	Datum	   *contacts = palloc(batch->count * sizeof(Datum));
+	Work	  **works = palloc(batch->count * sizeof(Work *));
 	AtomValue  *values = palloc(batch->count * sizeof(AtomValue));
 	UserSpan	span;
 
 	for (int i = 0; i < batch->count; i++)
-		contacts[i] = batch->needs[i].work->contact;
+		works[i] = batch->needs[i].work;
 	span_read(&span, run->model->table[CONTACTS].owner);
-	evaluate_scan(run, batch->needs[0].atom, contacts, batch->count, values);
+	evaluate_scan(run, batch->needs[0].atom, works, batch->count, values);
 	span_end(&span);
 	for (int i = 0; i < batch->count; i++)
 		evaluate_store(run, batch->needs[i].work, batch->needs[0].atom,
@@ -531,8 +568,13 @@ decide_round(Run *run)
 	scan_batches(run);
 	evaluate_works(run);
 	for (int i = 0; i < run->nworks; i++)
-		if (run->works[i]->found && run->works[i]->touched)
+	{
+		Work	   *work = run->works[i];
+
+		if (work->found && work->touched &&
+			(work->change == NULL || !work->change->again))
 			run->tally->contacts++;
+	}
 	record_states(run);
 	record_members(run);
 }

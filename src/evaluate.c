@@ -52,8 +52,32 @@ typedef struct EvaluateArg
 } EvaluateArg;
 
 /*
+ * Compute an atom for some contacts at their clocks.
+ */
+static void
+scan_works(Run *run, Atom *atom, Work **works, int count, AtomValue *values)
+{
+	Datum	   *contacts = palloc(count * sizeof(Datum));
+	TimestampTz *clocks = palloc(count * sizeof(TimestampTz));
+	Snapshot	snapshot = NULL;
+
+	for (int i = 0; i < count; i++)
+	{
+		contacts[i] = works[i]->contact;
+		clocks[i] = work_clock(run, works[i]);
+	}
+	if (atom->spec->kind == ATOM_OPEN_DEALS)
+		snapshot = step_snapshot(run, DEALS);
+	else if (atom->spec->kind != ATOM_TIME_IN_STAGE)
+		snapshot = step_snapshot(run, EVENTS);
+	atom_scan(run->model, atom, contacts, count, clocks, snapshot, values);
+	pfree(contacts);
+	pfree(clocks);
+}
+
+/*
  * evaluate_scan: compute an atom for some contacts, sorted by key, at the
- * run's clock.
+ * run's clock, or their own.
  *
  * The clock is the transaction's start, and a transaction that began later
  * may have committed its events before we got the lock on the contact.  Dated
@@ -61,10 +85,10 @@ typedef struct EvaluateArg
  * this instant when one is met.
  */
 void
-evaluate_scan(Run *run, Atom *atom, Datum *contacts, int count,
+evaluate_scan(Run *run, Atom *atom, Work **works, int count,
 			  AtomValue *values)
 {
-	atom_scan(run->model, atom, contacts, count, run->clock, NULL, values);
+	scan_works(run, atom, works, count, values);
 	if (run->clock_given || run->model->clock_by_tick)
 		return;
 	for (int i = 0; i < count; i++)
@@ -73,8 +97,7 @@ evaluate_scan(Run *run, Atom *atom, Datum *contacts, int count,
 			values[i].arrives <= GetCurrentTimestamp())
 		{
 			run->clock = GetCurrentTimestamp();
-			atom_scan(run->model, atom, contacts, count, run->clock, NULL,
-					  values);
+			scan_works(run, atom, works, count, values);
 			return;
 		}
 	}
@@ -95,7 +118,7 @@ from_state(const Atom *atom, const AtomState *entry)
 }
 
 /*
- * Is what the state says of this atom true at the run's clock?
+ * Is what the state says of this atom true at the contact's clock?
  */
 static bool
 state_knows(Run *run, Work *work, Atom *atom, AtomState *entry)
@@ -108,7 +131,7 @@ state_knows(Run *run, Work *work, Atom *atom, AtomState *entry)
 		return atom->id <= work->state->known;
 	if (entry->unknown)
 		return false;
-	return entry->due > run->clock ||
+	return entry->due > work_clock(run, work) ||
 		(!work->may_end_windows && !run->no_lock &&
 		 atom->method == METHOD_WINDOW && entry->count > 0);
 }
@@ -167,7 +190,7 @@ evaluate_store(Run *run, Work *work, Atom *atom, AtomValue value)
  * what is dated before this instant is not in the future.
  */
 static AtomValue
-column_value(Run *run, const Atom *atom)
+column_value(Run *run, const Work *work, const Atom *atom)
 {
 	const AtomSpec *spec = atom->spec;
 	TupleTableSlot *slot = spec->of_company ?
@@ -175,7 +198,7 @@ column_value(Run *run, const Atom *atom)
 	bool		isnull;
 	Datum		value = slot_getattr(slot, atom->column, &isnull);
 	AtomValue	result = meaning_of_column(run->model, spec, value, isnull,
-										   run->clock);
+										   work_clock(run, work));
 
 	if (result.arrives == NOT_DUE || run->clock_given ||
 		run->model->clock_by_tick ||
@@ -206,11 +229,11 @@ fetch_atom(Run *run, Work *work, Atom *atom)
 
 	old = MemoryContextSwitchTo(run->round_context);
 	if (atom->method == METHOD_COLUMN)
-		value = column_value(run, atom);
+		value = column_value(run, work, atom);
 	else if (work->no_contact)
 		value = atom_default(atom);
 	else
-		evaluate_scan(run, atom, &work->contact, 1, &value);
+		evaluate_scan(run, atom, &work, 1, &value);
 	evaluate_store(run, work, atom, value);
 	MemoryContextSwitchTo(old);
 	return value;
@@ -328,7 +351,8 @@ evaluate_rows(Run *run, Work *work)
 {
 	if (run->econtext == NULL)
 		evaluate_begin(run);
-	fill_slot(run->econtext->ecxt_scantuple, work->row);
+	fill_slot(run->econtext->ecxt_scantuple, work->old_row != NULL ?
+			  work->old_row : work->row);
 	if (run->econtext->ecxt_outertuple != NULL)
 		fill_slot(run->econtext->ecxt_outertuple, work->company_row);
 }

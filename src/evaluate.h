@@ -18,7 +18,7 @@ extern void evaluate_rows(Run *run, Work *work);
 extern void evaluate_inner_row(Run *run, Oid relid, HeapTuple row);
 extern Datum evaluate_expression(Run *run, Work *work, Expression *expression,
 								 bool *isnull);
-extern void evaluate_scan(Run *run, Atom *atom, Datum *contacts, int count,
+extern void evaluate_scan(Run *run, Atom *atom, Work **works, int count,
 						  AtomValue *values);
 extern void evaluate_store(Run *run, Work *work, Atom *atom,
 						   AtomValue value);

@@ -350,7 +350,10 @@ ingest(TriggerData *trigdata, bool old_rows, bool new_rows)
 	run = run_current(model);
 	outermost = run == NULL;
 	if (outermost)
+	{
 		run = run_start(model);
+		run->statement_on = EVENTS;
+	}
 	if (old_rows)
 		collect(run, trigdata, trigdata->tg_oldtable, map, true);
 	if (new_rows)

@@ -9,6 +9,7 @@
  *	  worker.c						background processes that call tick.c
  *	  tick.c, api.c, explain.c, verify.c	what SQL calls
  *	  worker.c						background processes that call it
+ *	  step.c						contacts that are due, instant by instant
  *	  refresh.c						segments of all contacts at once
  *	  run.c							one run of the engine: rounds of work
  *	  rule.c, args.c				which rules fire, and what they want

@@ -22,8 +22,9 @@
  * evaluates.)  in_last needs no statement: evaluate.c has the row at hand.
  *
  * The same text serves for the contacts of a round (an array of keys; the
- * index on contact, name and time) and for all contacts (joined by
- * refresh.c).  Filters are inserted as deparsed by PostgreSQL from the
+ * index on contact, name and time), for contacts at instants of their own
+ * (lateral to a list of contacts and instants; step.c), and for all contacts
+ * (joined by refresh.c).  Filters are inserted as deparsed by PostgreSQL from the
  * analysed expression, never as the user typed them.  Interval arithmetic is
  * not left to SQL, where the session's time zone would decide: the starts of
  * windows are parameters.  Only did_then has to add to the time of each
@@ -47,7 +48,7 @@ typedef struct Meaning
 {
 	Model	   *model;
 	const AtomSpec *spec;
-	bool		all;
+	const char *whose;			/* condition that follows a contact's column */
 	const char *contact;		/* of event e */
 	const char *time;			/* of event e */
 	const char *clock;			/* parameters, see meaning_params */
@@ -76,8 +77,7 @@ name_is(Model *model, const char *event)
 }
 
 /*
- * FROM and WHERE for rows e of events or deals that have a contact, of those
- * in $1 unless for all.
+ * FROM and WHERE for rows e of events or deals of the contacts in question.
  */
 static char *
 rows_of_contacts(const Meaning *meaning, TableKind kind)
@@ -85,9 +85,7 @@ rows_of_contacts(const Meaning *meaning, TableKind kind)
 	AppTable   *table = &meaning->model->table[kind];
 
 	return psprintf(" FROM %s AS e WHERE e.%s%s", table->name,
-					table->column[ROLE_CONTACT].quoted,
-					meaning->all ? " IS NOT NULL" :
-					" OPERATOR(pg_catalog.=) ANY ($1)");
+					table->column[ROLE_CONTACT].quoted, meaning->whose);
 }
 
 /*
@@ -369,12 +367,12 @@ stage_sql(const Meaning *meaning)
 					" NULL::pg_catalog.timestamptz AS arrives"
 					" FROM (SELECT DISTINCT ON (l.contact) l.contact, l.to_stage, l.at"
 					" FROM %3$s.stage_history AS l"
-					" WHERE l.object OPERATOR(pg_catalog.=) 'contact'%4$s"
+					" WHERE l.object OPERATOR(pg_catalog.=) 'contact'"
+					" AND l.contact%4$s"
 					" ORDER BY l.contact, l.id DESC) AS h"
 					" WHERE h.to_stage IS NOT NULL",
 					at, meaning->start, meaning->model->schema,
-					meaning->all ? "" :
-					" AND l.contact OPERATOR(pg_catalog.=) ANY ($1)");
+					meaning->whose);
 }
 
 /*
@@ -398,6 +396,46 @@ deals_sql(const Meaning *meaning)
 }
 
 /*
+ * The statement for contacts and instants that `meaning` names already.
+ */
+static char *
+atom_sql(Meaning *meaning)
+{
+	Model	   *model = meaning->model;
+	const AtomSpec *spec = meaning->spec;
+
+	if (spec->event != NULL)
+	{
+		meaning->contact = model_event_contact_sql(model);
+		meaning->time = model_event_time_sql(model, "e.");
+		meaning->now = time_is(meaning, "<=", meaning->clock);
+		meaning->arrives = time_where(meaning, "min",
+									  psprintf("NOT %s", meaning->now));
+		meaning->source = psprintf("%s AND %s%s",
+								   rows_of_contacts(meaning, EVENTS),
+								   name_is(model, spec->event),
+								   AND_FILTER(spec->filter_sql));
+	}
+	switch (spec->kind)
+	{
+		case ATOM_DID_FIRST:
+		case ATOM_STOPPED:
+		case ATOM_RESTARTED:
+			return decisive_sql(meaning);
+		case ATOM_REGULARLY:
+			return periods_sql(meaning);
+		case ATOM_DID_THEN:
+			return sequence_sql(meaning);
+		case ATOM_TIME_IN_STAGE:
+			return stage_sql(meaning);
+		case ATOM_OPEN_DEALS:
+			return deals_sql(meaning);
+		default:
+			return window_sql(meaning);
+	}
+}
+
+/*
  * meaning_sql: the statement that computes an atom: contact, value, turns,
  * arrives.
  *
@@ -408,40 +446,42 @@ deals_sql(const Meaning *meaning)
 char *
 meaning_sql(Model *model, const AtomSpec *spec, bool all, int param)
 {
-	Meaning		meaning = {.model = model,.spec = spec,.all = all};
+	Meaning		meaning = {.model = model,.spec = spec};
 
+	meaning.whose = all ? " IS NOT NULL" : " OPERATOR(pg_catalog.=) ANY ($1)";
 	meaning.clock = psprintf("$%d", param);
 	meaning.start = psprintf("$%d", param + 1);
 	meaning.second = psprintf("$%d", param + 2);
-	if (spec->event != NULL)
-	{
-		meaning.contact = model_event_contact_sql(model);
-		meaning.time = model_event_time_sql(model, "e.");
-		meaning.now = time_is(&meaning, "<=", meaning.clock);
-		meaning.arrives = time_where(&meaning, "min",
-									 psprintf("NOT %s", meaning.now));
-		meaning.source = psprintf("%s AND %s%s",
-								  rows_of_contacts(&meaning, EVENTS),
-								  name_is(model, spec->event),
-								  AND_FILTER(spec->filter_sql));
-	}
-	switch (spec->kind)
-	{
-		case ATOM_DID_FIRST:
-		case ATOM_STOPPED:
-		case ATOM_RESTARTED:
-			return decisive_sql(&meaning);
-		case ATOM_REGULARLY:
-			return periods_sql(&meaning);
-		case ATOM_DID_THEN:
-			return sequence_sql(&meaning);
-		case ATOM_TIME_IN_STAGE:
-			return stage_sql(&meaning);
-		case ATOM_OPEN_DEALS:
-			return deals_sql(&meaning);
-		default:
-			return window_sql(&meaning);
-	}
+	return atom_sql(&meaning);
+}
+
+/*
+ * meaning_each_sql: the same for contacts at instants of their own.  $1 is an
+ * array of contacts, $2 to $4 are the parameters of each: arrays of as many
+ * timestamptz, where one of them is an array itself one of two dimensions.
+ */
+char *
+meaning_each_sql(Model *model, const AtomSpec *spec)
+{
+	Meaning		meaning = {.model = model,.spec = spec};
+	const char *rows;
+
+	meaning.whose = " OPERATOR(pg_catalog.=) k.contact";
+	meaning.clock = "k.clock";
+	meaning.start = "k.start";
+	meaning.second = "k.second";
+	if (spec->kind != ATOM_REGULARLY)
+		rows = "ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
+			" pg_catalog.unnest($3), pg_catalog.unnest($4))"
+			" AS k (contact, clock, start, second)";
+	else
+		rows = "ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
+			" pg_catalog.unnest($4)) WITH ORDINALITY AS o (contact, clock, second, n)"
+			" CROSS JOIN LATERAL (SELECT o.contact, o.clock, ARRAY(SELECT s"
+			" FROM pg_catalog.unnest(($3)[o.n::pg_catalog.int4:o.n::pg_catalog.int4]) AS s)"
+			" AS start, o.second OFFSET 0) AS k";
+	return psprintf("SELECT k.contact, v.value, v.turns, v.arrives FROM %s"
+					" CROSS JOIN LATERAL (%s) AS v", rows, atom_sql(&meaning));
 }
 
 /*
@@ -494,6 +534,56 @@ meaning_params(const Model *model, const AtomSpec *spec, TimestampTz clock,
 		TimestampTzGetDatum(spec->quiet != NULL ?
 							window_start(model, spec->quiet, clock) :
 							window_reach(model, spec->within, clock));
+}
+
+/*
+ * meaning_each_params: the parameters of meaning_each_sql but the first, for
+ * contacts at these instants.
+ */
+void
+meaning_each_params(const Model *model, const AtomSpec *spec,
+					const TimestampTz *clocks, int count, Oid *types,
+					Datum *values)
+{
+	Datum	   *columns[MEANING_PARAMS];
+	int			lower[2] = {1, 1};
+	int			sizes[2] = {count, spec->periods + 1};
+	int			starts = 0;
+
+	for (int i = 0; i < MEANING_PARAMS; i++)
+		columns[i] = palloc(mul_size(count, sizeof(Datum)));
+	if (spec->kind == ATOM_REGULARLY)
+		columns[1] = MemoryContextAllocHuge(CurrentMemoryContext,
+											mul_size(mul_size(count, sizes[1]),
+													 sizeof(Datum)));
+	for (int i = 0; i < count; i++)
+	{
+		Datum		params[MEANING_PARAMS];
+
+		meaning_params(model, spec, clocks[i], types, params);
+		columns[0][i] = params[0];
+		columns[2][i] = params[2];
+		if (spec->kind != ATOM_REGULARLY)
+			columns[1][i] = params[1];
+		else
+		{
+			memcpy(&columns[1][starts],
+				   ARR_DATA_PTR(DatumGetArrayTypeP(params[1])),
+				   sizes[1] * sizeof(Datum));
+			starts += sizes[1];
+		}
+	}
+	for (int i = 0; i < MEANING_PARAMS; i++)
+	{
+		types[i] = TIMESTAMPTZARRAYOID;
+		values[i] =
+			PointerGetDatum(construct_md_array(columns[i], NULL,
+											   i == 1 && starts > 0 ? 2 : 1,
+											   sizes, lower, TIMESTAMPTZOID,
+											   sizeof(TimestampTz),
+											   FLOAT8PASSBYVAL,
+											   TYPALIGN_DOUBLE));
+	}
 }
 
 /*

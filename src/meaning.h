@@ -15,6 +15,10 @@
 
 extern char *meaning_sql(Model *model, const AtomSpec *spec, bool all,
 						 int param);
+extern char *meaning_each_sql(Model *model, const AtomSpec *spec);
+extern void meaning_each_params(const Model *model, const AtomSpec *spec,
+								const TimestampTz *clocks, int count,
+								Oid *types, Datum *values);
 extern void meaning_params(const Model *model, const AtomSpec *spec,
 						   TimestampTz clock, Oid *types, Datum *values);
 extern AtomValue meaning_of_column(const Model *model, const AtomSpec *spec,

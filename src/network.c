@@ -155,6 +155,8 @@ free_atom_plan(Atom *atom)
 {
 	if (atom->plan != NULL)
 		SPI_freeplan(atom->plan);
+	if (atom->each_plan != NULL)
+		SPI_freeplan(atom->each_plan);
 }
 
 /*

@@ -39,6 +39,7 @@ typedef struct Atom
 	bool		user_functions; /* in filter or value: the path must be pinned */
 	AttrNumber	column;			/* METHOD_COLUMN */
 	SPIPlanPtr	plan;			/* see atom.c */
+	SPIPlanPtr	each_plan;		/* likewise */
 	int			nsegments;		/* the segments that use it */
 	int		   *segments;
 	int			segment_id;		/* METHOD_SEGMENT: which one */

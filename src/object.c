@@ -556,7 +556,10 @@ statement(TriggerData *trigdata, TableKind kind)
 	changes.run = run_current(model);
 	outermost = changes.run == NULL;
 	if (outermost)
+	{
 		changes.run = run_start(model);
+		changes.run->statement_on = kind;
+	}
 	changes.columns = network_columns(model, kind);
 	if (trigdata->tg_oldtable != NULL)
 		changes.old_rows = transition_begin(trigdata, trigdata->tg_oldtable,

@@ -300,14 +300,12 @@ prepare_drop_settled(Run *run)
 }
 
 /*
- * The statement that locks contacts and reads them.
+ * The statement that reads contacts, and locks them or those that nobody else
+ * has locked.
  */
 static SPIPlanPtr
-lock_plan(Run *run)
+lock_plan(Model *model, PlanId id)
 {
-	Model	   *model = run->model;
-	PlanId		id = run->no_lock ? PLAN_READ_CONTACTS :
-		run->skip_locked ? PLAN_SKIP_CONTACTS : PLAN_LOCK_CONTACTS;
 	AppTable   *contacts = &model->table[CONTACTS];
 	const char *key = contacts->column[ROLE_KEY].quoted;
 	StringInfoData sql;
@@ -325,9 +323,9 @@ lock_plan(Run *run)
 	appendStringInfo(&sql, " FROM %s AS c", contacts->name);
 	appendStringInfo(&sql, " WHERE c.%s OPERATOR(pg_catalog.=) ANY ($1)"
 					 " ORDER BY c.%s", key, key);
-	if (!run->no_lock)
+	if (id != PLAN_READ_CONTACTS)
 		appendStringInfo(&sql, " FOR NO KEY UPDATE OF c%s",
-						 run->skip_locked ? " SKIP LOCKED" : "");
+						 id == PLAN_SKIP_CONTACTS ? " SKIP LOCKED" : "");
 	model->plan[id] = query_prepare(sql.data, 1, &model->contact_key.array);
 	return model->plan[id];
 }
@@ -339,12 +337,14 @@ void
 prepare_lock_some(Run *run, Datum *contacts, int count)
 {
 	Model	   *model = run->model;
+	PlanId		id = run->no_lock ? PLAN_READ_CONTACTS :
+		run->skip_locked ? PLAN_SKIP_CONTACTS : PLAN_LOCK_CONTACTS;
 	Datum		keys = key_array(&model->contact_key, contacts, count);
 	UserSpan	span;
 	uint64		rows;
 
 	span_write(&span, model->table[CONTACTS].owner);
-	rows = query_execute(lock_plan(run), &keys, NULL);
+	rows = query_execute(lock_plan(model, id), &keys, NULL);
 	span_end(&span);
 	for (uint64 i = 0; i < rows; i++)
 	{
@@ -356,6 +356,42 @@ prepare_lock_some(Run *run, Datum *contacts, int count)
 			continue;
 		work->found = true;
 		work->row = run_copy_row(query_value(i, 2, &isnull));
+		value = query_value(i, 3, &work->company_null);
+		if (!work->company_null)
+			work->company = key_copy(&model->company_key, value);
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * Contacts of a wave that catches up for an UPDATE of them are judged by
+ * their rows before it (step.c).
+ */
+static void
+read_old_rows(Run *run, Datum *contacts, int count)
+{
+	Model	   *model = run->model;
+	Snapshot	before = step_snapshot(run, CONTACTS);
+	Datum		keys;
+	UserSpan	span;
+	uint64		rows;
+
+	if (before == NULL)
+		return;
+	keys = key_array(&model->contact_key, contacts, count);
+	span_write(&span, model->table[CONTACTS].owner);
+	rows = query_execute_at(lock_plan(model, PLAN_READ_CONTACTS), &keys, NULL,
+							before);
+	span_end(&span);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		bool		isnull;
+		Work	   *work = run_find_work(run, query_value(i, 1, &isnull));
+		Datum		value;
+
+		if (work == NULL || !work->found)
+			continue;
+		work->old_row = run_copy_row(query_value(i, 2, &isnull));
 		value = query_value(i, 3, &work->company_null);
 		if (!work->company_null)
 			work->company = key_copy(&model->company_key, value);
@@ -398,7 +434,8 @@ prepare_read_companies(Run *run)
 								   " ORDER BY co.%1$s",
 								   table->column[ROLE_KEY].quoted, table->name),
 						  1, &model->company_key.array);
-	rows = query_execute(model->plan[PLAN_COMPANY_ROWS], &array, NULL);
+	rows = query_execute_at(model->plan[PLAN_COMPANY_ROWS], &array, NULL,
+							step_snapshot(run, COMPANIES));
 	span_end(&span);
 	for (int i = 0; i < run->nworks; i++)
 	{
@@ -530,6 +567,7 @@ prepare_lock_contacts(Run *run)
 	for (int i = 0; i < run->nworks; i++)
 		contacts[count++] = run->works[i]->contact;
 	prepare_lock_some(run, contacts, count);
+	read_old_rows(run, contacts, count);
 
 	count = 0;
 	for (int i = 0; i < run->nworks; i++)

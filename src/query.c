@@ -54,19 +54,21 @@ query_execute(SPIPlanPtr plan, Datum *values, const char *nulls)
 }
 
 /*
- * query_execute_at: the same on a given snapshot; NULL for the newest.
+ * query_execute_at: the same on a given snapshot, as it is, on which the
+ * statement can only read; NULL for the newest.
  */
 uint64
 query_execute_at(SPIPlanPtr plan, Datum *values, const char *nulls,
 				 Snapshot snapshot)
 {
 	MemoryContext context = CurrentMemoryContext;
+	bool		given = snapshot != NULL;
 	int			result;
 
 	snapshot = RegisterSnapshot(snapshot != NULL ? snapshot :
 								GetLatestSnapshot());
 	result = SPI_execute_snapshot(plan, values, nulls, snapshot,
-								  InvalidSnapshot, false, true, 0);
+								  InvalidSnapshot, given, true, 0);
 	if (result < 0)
 		elog(ERROR, "SPI_execute_snapshot returned %s",
 			 SPI_result_code_string(result));

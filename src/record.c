@@ -112,10 +112,12 @@ record_states(Run *run)
 		if (!work->found || !work->touched || !work->state_changed)
 			continue;
 		state_set_due(work->state);
+		if (run->steps != NULL)
+			step_note_due(run, work);
 		values[0] = work->contact;
 		values[1] = TimestampTzGetDatum(work->state->due);
 		nulls[1] = work->state->due == NOT_DUE;
-		values[2] = TimestampTzGetDatum(run->clock);
+		values[2] = TimestampTzGetDatum(work_clock(run, work));
 		values[3] = PointerGetDatum(state_pack(work->state));
 		if (work->had_state)
 			bulk_add(updates, values, nulls);
@@ -216,12 +218,12 @@ record_members(Run *run)
 			Datum		values[8];
 			bool		nulls[8] = {false};
 			Datum		member[3] = {name, work->contact,
-			TimestampTzGetDatum(run->clock)};
+			TimestampTzGetDatum(work_clock(run, work))};
 
 			values[0] = work->contact;
 			values[1] = name;
 			values[2] = CStringGetTextDatum(change->entered ? "entered" : "left");
-			values[3] = TimestampTzGetDatum(run->clock);
+			values[3] = member[2];
 			values[4] = TimestampTzGetDatum(noticed);
 			values[5] = CStringGetTextDatum(cause);
 			nulls[6] = nulls[7] = event == NULL;
@@ -297,7 +299,8 @@ add_history(Run *run, Bulk *rows, const StageChange *change, bool stage)
 	nulls[3] = from == NULL;
 	values[4] = TEXT_OR_NULL(to);
 	nulls[4] = to == NULL;
-	values[5] = TimestampTzGetDatum(run->clock);
+	values[5] = TimestampTzGetDatum(step_instant(run, change->object,
+												 change->key));
 	nulls[6] = nulls[7] = nulls[8] = true;
 	if (reason.event != NULL)
 	{
@@ -465,7 +468,9 @@ record_deal_changes(Run *run, List *changes)
 		nulls[5] = change->to_stage == NULL;
 		values[6] = TEXT_OR_NULL(change->amount);
 		nulls[6] = change->amount == NULL;
-		values[7] = TimestampTzGetDatum(run->clock);
+		values[7] =
+			TimestampTzGetDatum(change->contact_null ? run->clock :
+								step_instant(run, CONTACTS, change->contact));
 		nulls[8] = nulls[9] = nulls[10] = true;
 		if (reason.event != NULL)
 		{

@@ -86,6 +86,7 @@ scan_batch_atom(ContactScan *scan, Atom *atom)
 	KeyType    *key = &scan->model->contact_key;
 	BatchContact *batch = palloc(scan->count * sizeof(BatchContact));
 	Datum	   *contacts = palloc(scan->count * sizeof(Datum));
+	TimestampTz *clocks = palloc(scan->count * sizeof(TimestampTz));
 	AtomValue  *sorted = palloc(scan->count * sizeof(AtomValue));
 	AtomValue  *values = palloc(scan->count * sizeof(AtomValue));
 
@@ -98,8 +99,11 @@ scan_batch_atom(ContactScan *scan, Atom *atom)
 	}
 	qsort_arg(batch, scan->count, sizeof(BatchContact), compare_contacts, key);
 	for (int i = 0; i < scan->count; i++)
+	{
 		contacts[i] = batch[i].contact;
-	atom_scan(scan->model, atom, contacts, scan->count, scan->clock,
+		clocks[i] = scan->clock;
+	}
+	atom_scan(scan->model, atom, contacts, scan->count, clocks,
 			  scan->snapshot, sorted);
 	for (int i = 0; i < scan->count; i++)
 		values[batch[i].row] = sorted[i];

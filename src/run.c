@@ -43,6 +43,7 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "evaluate.h"
 #include "prepare.h"
@@ -265,6 +266,9 @@ run_start(Model *model)
 	run->subid = GetCurrentSubTransactionId();
 	run->role = GetUserNameFromId(GetUserId(), false);
 	run->clock = GetCurrentTransactionStartTimestamp();
+	run->command = ActiveSnapshotSet() ? GetActiveSnapshot()->curcid :
+		FirstCommandId;
+	run->statement_on = -1;
 	run->tally = &run->own_tally;
 	run->reason.cause = "update";
 	if (api_move != NULL)

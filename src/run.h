@@ -55,6 +55,7 @@ typedef struct ContactChange
 {
 	Datum		contact;
 	ContactChangeKind kind;
+	bool		again;			/* CONTACT_DUE: not for the first time in a tick */
 	Bitmapset  *columns;		/* of the contact that changed */
 	Bitmapset  *company_columns;	/* of its company */
 	List	   *values;			/* of WorkValue *: atoms that the caller computed */
@@ -140,7 +141,11 @@ typedef struct Work
 	bool		written;		/* we inserted that row, orphan or not */
 	bool		may_end_windows;	/* windows that are due may become false,
 									 * see decide.c */
+	bool		stepped;		/* it has a clock of its own */
+	TimestampTz clock;			/* which is this */
 	HeapTuple	row;			/* contact */
+	HeapTuple	old_row;		/* as it was before the statement, see step.c;
+								 * or NULL */
 	HeapTuple	company_row;	/* its company, or NULL */
 	Datum		company;
 	bool		company_null;
@@ -177,6 +182,9 @@ typedef struct Tally
 	int64		deals;			/* opened */
 } Tally;
 
+/* A run that steps contacts through instants, see step.c. */
+typedef struct Steps Steps;
+
 typedef struct Run
 {
 	Model	   *model;
@@ -186,6 +194,9 @@ typedef struct Run
 	SubTransactionId subid;		/* in which it was started */
 	TimestampTz clock;
 	bool		clock_given;	/* by lifecycle_tick */
+	Steps	   *steps;			/* contacts have clocks of their own, or NULL */
+	CommandId	command;		/* of the statement that the run is about */
+	int			statement_on;	/* the TableKind that it changes, or -1 */
 	bool		rewind;			/* states of a later clock go back to this one */
 	char	   *role;			/* whoever made the statement */
 	Reason		reason;			/* of changes that no rule made */
@@ -246,10 +257,27 @@ extern void run_record_stage_changes(Run *run);
 extern void run_work(Run *run);
 extern TimestampTz run_clock(Model *model);
 
+/*
+ * The instant at which a contact is decided about.
+ */
+static inline TimestampTz
+work_clock(const Run *run, const Work *work)
+{
+	return work->stepped ? work->clock : run->clock;
+}
+
 /* decide.c: what the changes mean for each contact */
 extern void decide_round(Run *run);
 extern bool decide_is_member(Run *run, Datum contact, const char *text,
 							 int segment);
+
+/* step.c: contacts that are due, one instant after the other */
+extern bool step_is_due(Run *run, const Work *work);
+extern void step_catch_up(Run *run, Work **works, int count);
+extern void step_works(Run *run);
+extern Snapshot step_snapshot(const Run *run, TableKind kind);
+extern TimestampTz step_instant(Run *run, TableKind object, Datum key);
+extern void step_note_due(Run *run, const Work *work);
 
 /* stripe.c: writers in flight */
 extern bool stripe_share(Model *model, Work **works, int count);

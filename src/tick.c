@@ -5,10 +5,11 @@
  *
  * Each contact has one due time, the earliest instant at which time alone may
  * change one of its atoms, kept lazily: an event that would move it on is not
- * written down, the tick finds it.  lifecycle_tick takes the due contacts in
- * batches; contacts that another session has locked, a second ticker for
- * one, are left to it (SKIP LOCKED), and contacts into whose windows an event
- * in flight may fall are left for the next time (stripe.c).
+ * written down, the tick finds it.  lifecycle_tick takes the due contacts
+ * through their instants (step.c); contacts that another session has locked,
+ * a second ticker for one, are left to it (SKIP LOCKED), and contacts into
+ * whose windows an event in flight may fall are left for the next time
+ * (stripe.c).
  *
  * An instant before the one that the model stands at, as when old events are
  * replayed, computes everything anew at that instant.
@@ -27,11 +28,10 @@
 #include "utils/memutils.h"
 
 #include "refresh.h"
+#include "step.h"
 
 PG_FUNCTION_INFO_V1(lifecycle_tick);
 PG_FUNCTION_INFO_V1(take_in);
-
-#define BATCH 5000
 
 /*
  * Is the model at a later instant than this one?
@@ -102,45 +102,33 @@ sum_stage_counts(Model *model)
 /*
  * The contacts that are due, the longest due first.
  */
-static Datum *
+static DueContact *
 due_contacts(Model *model, TimestampTz at, int64 limit, int *count)
 {
 	Oid			types[2] = {TIMESTAMPTZOID, INT8OID};
 	Datum		values[2] = {TimestampTzGetDatum(at), Int64GetDatum(limit)};
 	MemoryContext outer = CurrentMemoryContext;
 	uint64		rows;
-	Datum	   *result;
+	DueContact *result;
 
-	rows = query_once(psprintf("SELECT contact FROM %s.contact_state"
+	rows = query_once(psprintf("SELECT contact, due FROM %s.contact_state"
 							   " WHERE due OPERATOR(pg_catalog.<=) $1"
 							   " ORDER BY due LIMIT $2", model->schema),
 					  2, types, values, limit < 0 ? " n" : "  ");
 	MemoryContextSwitchTo(outer);
-	result = MemoryContextAllocHuge(outer, mul_size(rows + 1, sizeof(Datum)));
+	result = MemoryContextAllocHuge(outer,
+									mul_size(rows + 1, sizeof(DueContact)));
 	for (uint64 i = 0; i < rows; i++)
 	{
 		bool		isnull;
 
-		result[i] = key_copy(&model->contact_key, query_value(i, 1, &isnull));
+		result[i].contact = key_copy(&model->contact_key,
+									 query_value(i, 1, &isnull));
+		result[i].due = DatumGetTimestampTz(query_value(i, 2, &isnull));
+		result[i].again = false;
 	}
 	*count = (int) rows;
 	return result;
-}
-
-static void
-tick_batch(Model *model, Datum *contacts, int count, TimestampTz at,
-		   Tally *tally)
-{
-	Run		   *run = run_start(model);
-
-	run->clock = at;
-	run->clock_given = true;
-	run->skip_locked = true;
-	run->reason.cause = "tick";
-	for (int i = 0; i < count; i++)
-		(void) run_add_contact(run, CONTACT_DUE, contacts[i]);
-	run->tally = tally;
-	run_finish(run);
 }
 
 /*
@@ -197,13 +185,11 @@ lifecycle_tick(PG_FUNCTION_ARGS)
 	else
 	{
 		int			count;
-		Datum	   *contacts;
+		DueContact *due;
 
 		set_clock(model, at);
-		contacts = due_contacts(model, at, limit, &count);
-		for (int first = 0; first < count; first += BATCH)
-			tick_batch(model, contacts + first, Min(BATCH, count - first), at,
-					   &tally);
+		due = due_contacts(model, at, limit, &count);
+		step_contacts(model, due, count, at, NULL, &tally);
 	}
 	sum_stage_counts(model);
 	span_end(&span);

@@ -170,7 +170,7 @@ CREATE INDEX segment_member_contact ON %1$I.segment_member (contact);
 COMMENT ON TABLE %1$I.segment_member IS 'who is in which segment now';
 COMMENT ON COLUMN %1$I.segment_member.segment IS 'name of the segment';
 COMMENT ON COLUMN %1$I.segment_member.contact IS 'key of the contact';
-COMMENT ON COLUMN %1$I.segment_member.entered_at IS 'clock at which the contact entered';
+COMMENT ON COLUMN %1$I.segment_member.entered_at IS 'when the contact entered: at in segment_history';
 
 CREATE TABLE %1$I.segment_history (
 	id			bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -189,8 +189,8 @@ COMMENT ON COLUMN %1$I.segment_history.id IS 'number of the change';
 COMMENT ON COLUMN %1$I.segment_history.contact IS 'key of the contact';
 COMMENT ON COLUMN %1$I.segment_history.segment IS 'name of the segment';
 COMMENT ON COLUMN %1$I.segment_history.change IS 'entered or left';
-COMMENT ON COLUMN %1$I.segment_history.at IS 'clock at which the change happened';
-COMMENT ON COLUMN %1$I.segment_history.noticed_at IS 'when the engine noticed it';
+COMMENT ON COLUMN %1$I.segment_history.at IS 'when the change happened, by the model''s clock: a change that time alone made, the instant at which it became true';
+COMMENT ON COLUMN %1$I.segment_history.noticed_at IS 'when the engine noticed it, by the time of day';
 COMMENT ON COLUMN %1$I.segment_history.cause IS 'what made the change: event, rule, api, update, deal, sync, import, tick, merge or rebuild';
 COMMENT ON COLUMN %1$I.segment_history.event IS 'name of the event that caused it, if one did';
 COMMENT ON COLUMN %1$I.segment_history.event_at IS 'time of that event';
@@ -203,6 +203,7 @@ CREATE TABLE %1$I.stage_history (
 	from_stage	text,
 	to_stage	text,
 	at			timestamptz NOT NULL,
+	noticed_at	timestamptz NOT NULL DEFAULT clock_timestamp(),
 	event		text,
 	event_at	timestamptz,
 	event_key	text,
@@ -220,7 +221,8 @@ COMMENT ON COLUMN %1$I.stage_history.contact IS 'key of the contact';
 COMMENT ON COLUMN %1$I.stage_history.company IS 'key of the company';
 COMMENT ON COLUMN %1$I.stage_history.from_stage IS 'stage before, null if there was none';
 COMMENT ON COLUMN %1$I.stage_history.to_stage IS 'stage after, null if it was cleared';
-COMMENT ON COLUMN %1$I.stage_history.at IS 'clock of the change';
+COMMENT ON COLUMN %1$I.stage_history.at IS 'when the change happened, by the model''s clock: a change that time alone made, the instant at which it became true';
+COMMENT ON COLUMN %1$I.stage_history.noticed_at IS 'when the engine noticed it, by the time of day';
 COMMENT ON COLUMN %1$I.stage_history.event IS 'name of the event that caused it, if one did';
 COMMENT ON COLUMN %1$I.stage_history.event_at IS 'time of that event';
 COMMENT ON COLUMN %1$I.stage_history.event_key IS 'key of that event';
@@ -237,6 +239,7 @@ CREATE TABLE %1$I.lead_status_history (
 	from_status	text,
 	to_status	text,
 	at			timestamptz NOT NULL,
+	noticed_at	timestamptz NOT NULL DEFAULT clock_timestamp(),
 	event		text,
 	event_at	timestamptz,
 	event_key	text,
@@ -254,7 +257,8 @@ COMMENT ON COLUMN %1$I.lead_status_history.contact IS 'key of the contact';
 COMMENT ON COLUMN %1$I.lead_status_history.company IS 'key of the company';
 COMMENT ON COLUMN %1$I.lead_status_history.from_status IS 'lead status before, null if there was none';
 COMMENT ON COLUMN %1$I.lead_status_history.to_status IS 'lead status after, null if it was cleared';
-COMMENT ON COLUMN %1$I.lead_status_history.at IS 'clock of the change';
+COMMENT ON COLUMN %1$I.lead_status_history.at IS 'when the change happened, by the model''s clock: a change that time alone made, the instant at which it became true';
+COMMENT ON COLUMN %1$I.lead_status_history.noticed_at IS 'when the engine noticed it, by the time of day';
 COMMENT ON COLUMN %1$I.lead_status_history.event IS 'name of the event that caused it, if one did';
 COMMENT ON COLUMN %1$I.lead_status_history.event_at IS 'time of that event';
 COMMENT ON COLUMN %1$I.lead_status_history.event_key IS 'key of that event';
@@ -273,6 +277,7 @@ CREATE TABLE %1$I.deal_history (
 	to_stage	text,
 	amount		numeric,
 	at			timestamptz NOT NULL,
+	noticed_at	timestamptz NOT NULL DEFAULT clock_timestamp(),
 	event		text,
 	event_at	timestamptz,
 	event_key	text,
@@ -292,7 +297,8 @@ COMMENT ON COLUMN %1$I.deal_history.pipeline IS 'pipeline of the deal';
 COMMENT ON COLUMN %1$I.deal_history.from_stage IS 'deal stage before, null for a new deal';
 COMMENT ON COLUMN %1$I.deal_history.to_stage IS 'deal stage after, null if the deal was deleted';
 COMMENT ON COLUMN %1$I.deal_history.amount IS 'the deal''s amount after the change, in the deal''s currency';
-COMMENT ON COLUMN %1$I.deal_history.at IS 'clock of the change';
+COMMENT ON COLUMN %1$I.deal_history.at IS 'when the change happened, by the model''s clock: a change that time alone made, the instant at which it became true';
+COMMENT ON COLUMN %1$I.deal_history.noticed_at IS 'when the engine noticed it, by the time of day';
 COMMENT ON COLUMN %1$I.deal_history.event IS 'name of the event that caused it, if one did';
 COMMENT ON COLUMN %1$I.deal_history.event_at IS 'time of that event';
 COMMENT ON COLUMN %1$I.deal_history.event_key IS 'key of that event';
