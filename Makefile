@@ -4,11 +4,13 @@
 #                           (another one: make PG_CONFIG=/path/to/pg_config)
 #   make demo               the main job on real data, in a throw-away cluster
 #   make test               every test, in throw-away clusters
+#   make soak               100,000 random statements against the oracle
+#                           (SEED=1 OPERATIONS=100000 SIZE=80 JOBS=2)
 #   make bench              every figure about speed, into bench/results
 #   make installcheck       regression and isolation tests, on your own server
 #   make STRICT=1 objects   compile only, every warning an error
 #
-# demo, test and bench need no PostgreSQL on the machine: they install the Debian
+# demo, test, soak and bench need no PostgreSQL on the machine: they install the Debian
 # packages that they miss.  So this file must be readable without pg_config.
 
 EXTENSION = lifecycle
@@ -56,6 +58,10 @@ demo test:
 	@PG_CONFIG='$(if $(filter-out undefined default file,$(origin PG_CONFIG)),$(PG_CONFIG))' \
 		test/run $@
 
+soak:
+	@PG_CONFIG='$(if $(filter-out undefined default file,$(origin PG_CONFIG)),$(PG_CONFIG))' \
+		SEED='$(SEED)' OPERATIONS='$(OPERATIONS)' SIZE='$(SIZE)' test/run soak
+
 # The report comes by file descriptor 3.
 bench:
 	@report=$$(mktemp) && \
@@ -64,7 +70,7 @@ bench:
 	mkdir -p bench/results && cat "$$report" >bench/results/$$(date -u +%F).md && \
 	cat "$$report" && rm "$$report"
 
-.PHONY: all demo test bench objects
+.PHONY: all demo test soak bench objects
 
 ifneq (,$(wildcard $(PGXS)))
 

@@ -224,7 +224,8 @@ BEGIN
         oracle.role_expression(of_model, 'contacts', 'key'),
         oracle.role_expression(of_model, 'contacts', 'stage'), of_contacts, of_model);
 
-    -- Forward only: nobody ever went back; who was deleted has left the last stage.
+    -- Forward only: nobody ever went back; who was deleted has left the last stage,
+    -- and a company may be deleted and come again.
     RETURN QUERY EXECUTE format($query$
         SELECT h.object || ' went back', coalesce(h.contact::text, h.company::text),
             'beyond ' || h.from_stage, h.to_stage
@@ -233,8 +234,9 @@ BEGIN
         LEFT JOIN %1$I.stage t ON t.name = h.to_stage
         WHERE h.from_stage IS NOT NULL
             AND (t.position IS NULL OR t.position <= f.position)
-            AND NOT (h.to_stage IS NULL AND h.object = 'contact'
-                     AND NOT EXISTS (SELECT FROM %2$s r WHERE (%3$s)::text = h.contact::text))
+            AND NOT (h.to_stage IS NULL
+                     AND (h.object = 'company'
+                          OR NOT EXISTS (SELECT FROM %2$s r WHERE (%3$s)::text = h.contact::text)))
         $query$, of_model, of_contacts, oracle.role_expression(of_model, 'contacts', 'key'));
 
     IF of_companies IS NULL THEN

@@ -1,0 +1,204 @@
+# Universe: the tables and the model of one random case.
+#
+# A universe is drawn from the seed: type of the keys, time zone, instant at
+# which it begins, type of the events' time, with or without companies, deals,
+# partitions and foreign keys, few contacts with much in common or many.
+#
+# Where its clock is `tick`, all instants are constants.  Where it is
+# `transaction`, they are written relative to the instant at which the case is
+# played, as @seconds@, which the player puts in; then everything lies five minutes
+# beside the borders of windows, so that the play has the time it needs.
+
+package Universe;
+
+use strict;
+use warnings;
+
+use Chance;
+
+# Instants near which something happens to the calendar, in that time zone.
+my @places = (
+    [ 'UTC', 1709240400 ],                     # 29 February 2024
+    [ 'UTC', 1711800000 ],                     # 30 March 2024
+    [ 'Europe/Helsinki', 1711728000 ],         # clocks go forward on 31 March
+    [ 'Europe/Helsinki', 1729872000 ],         # and back on 27 October
+    [ 'America/New_York', 1710000000 ],        # forward on 10 March
+    [ 'America/New_York', 1730476800 ],        # back on 3 November
+    [ 'Asia/Kolkata', 1706700000 ],            # end of January
+    [ 'Australia/Lord_Howe', 1712268000 ],     # back by half an hour, 7 April
+    [ 'Pacific/Apia', 1325160000 ]);           # 30 December 2011 was left out
+
+sub new
+{
+    my ($class, $seed) = @_;
+    my $large = $seed % 10 == 0;
+    my ($zone, $start) = any(@places)->@*;
+    my $self = bless {
+        seed => $seed,
+        large => $large,
+        key => any('bigint', 'bigint', 'text', 'uuid', 'int'),
+        zone => $zone,
+        now => $start - $start % 600,
+        clock => chance(0.15) ? 'transaction' : 'tick',
+        time_type => chance(0.2) ? 'timestamp' : 'timestamptz',
+        companies => chance(0.8),
+        deals => chance(0.5),
+        by_hand => chance(0.5),    # stages are set by hand and by rules too
+        partitions => chance(0.2),
+        contacts => $large ? 300 : between(4, 25),
+        company_count => $large ? 40 : between(2, 5),
+        segments => $large ? 25 : between(4, 12)
+    }, $class;
+    $self->{foreign_keys} = !$self->{partitions} && chance(0.15);
+    $self->{now} = 1704067200 if $self->{clock} eq 'transaction';
+    $self->{late_contacts} = $self->{foreign_keys} ? 0 : 3;
+    $self->{event_names} =
+      [ 'A', 'B', "Plan's Changed", 'Page Viewed', 'Überraschung' ];
+    push $self->{event_names}->@*, 'Meeting Booked'
+      if $self->{by_hand} && $self->{deals};
+    push $self->{event_names}->@*, 'Login', 'Call', 'Refund' if $large;
+    $self->{stages} = $self->{by_hand}
+      ? [qw(Subscriber Lead MQL SQL Opportunity Customer Evangelist)]
+      : [qw(One Two Three Four Five)];
+    return $self;
+}
+
+# An instant of the universe as an SQL constant.
+sub at
+{
+    my ($self, $seconds, $microseconds) = @_;
+    return $self->{clock} eq 'tick'
+      ? instant($seconds, $microseconds)
+      : sprintf("'\@%d\@'", $seconds - 1704067200 + 300);
+}
+
+sub key
+{
+    my ($self, $number) = @_;
+    return $number if $self->{key} =~ /int/;
+    return "'Contact $number'" if $self->{key} eq 'text';
+    return sprintf("'%08x-0000-4000-8000-%012x'",
+        ($number * 2654435761) % 2**32, $number);
+}
+
+# Low numbers more often than high ones, so that some contacts have much.
+sub contact
+{
+    my ($self) = @_;
+    return $self->key(1 + int(rand()**2 * ($self->{contacts} + $self->{late_contacts})));
+}
+
+sub event_name
+{
+    my ($self) = @_;
+    my $names = $self->{event_names};
+    return $names->[ int(rand()**1.3 * @$names) ];
+}
+
+# The time of a new event: now, on the border of a window, long ago, in the
+# future.
+sub event_time
+{
+    my ($self) = @_;
+    my $ago = weighted(
+        5 => between(0, 6) * 600,
+        3 => any(5400, 43200, 86400, 129600, 259200, 604800)
+          + any(0, 0, 600, -600),
+        2 => 86400 * between(27, 32) + 600 * between(0, 12),
+        2 => 600 * between(0, 6 * 24 * 65),
+        1 => -600 * between(1, 6 * 24 * 3));
+    return $self->at($self->{now} - $ago, chance(0.1) ? any(-1, 1) : 0);
+}
+
+sub time_sql { return 'occurred_at::timestamptz' }
+
+# What is there before the first operation.
+sub setup_sql
+{
+    my ($self) = @_;
+    my ($key, $time) = @$self{qw(key time_type)};
+    my $reference =
+      $self->{foreign_keys} ? ' REFERENCES shop.contacts ON DELETE CASCADE' : '';
+    my $sql = "SET client_min_messages = warning;\nCREATE SCHEMA shop;\n"
+      . "CREATE SCHEMA members;\n";
+
+    $sql .= "CREATE TABLE shop.companies (id int PRIMARY KEY, name text,"
+      . " industry text, size int, founded date);\n"
+      if $self->{companies};
+    $sql .= "CREATE TABLE shop.contacts (id $key PRIMARY KEY, email text,"
+      . " country text, age int, plan text, created_at $time"
+      . ($self->{companies} ? ', company_id int' : '') . ");\n";
+    $sql .= "CREATE SEQUENCE shop.event_ids;\n" if $self->{partitions};
+    $sql .= 'CREATE TABLE shop.events (id bigint '
+      . ($self->{partitions} ? "DEFAULT nextval('shop.event_ids')" : 'GENERATED ALWAYS AS IDENTITY PRIMARY KEY')
+      . ", contact_id $key$reference, name text NOT NULL, occurred_at $time NOT NULL,"
+      . " amount numeric CHECK (amount < 100000), properties jsonb, message_id text,"
+      . " UNIQUE (message_id, name))"
+      . ($self->{partitions} ? ' PARTITION BY LIST (name)' : '') . ";\n";
+    $sql .= "CREATE TABLE shop.events_a PARTITION OF shop.events FOR VALUES IN ('A');\n"
+      . "CREATE TABLE shop.events_other PARTITION OF shop.events DEFAULT;\n"
+      if $self->{partitions};
+    $sql .= "CREATE INDEX ON shop.events (contact_id, name, occurred_at);\n";
+    $sql .= "CREATE TABLE shop.deals (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
+      . " contact_id $key, pipeline text, stage text, amount numeric);\n"
+      if $self->{deals};
+    return $sql;
+}
+
+# The model, over rows that are there already.
+sub attach_sql
+{
+    my ($self) = @_;
+    my $columns = '{' . ($self->{partitions} ? '' : '"events": {"key": "id"}, ')
+      . '"contacts": {'
+      . ($self->{companies} ? '"company": "company_id"' : '')
+      . '}, "deals": {"contact": "contact_id"}}';
+    $columns =~ s/, "deals": [^}]*\}// unless $self->{deals};
+    my $sql = "SELECT FROM lifecycle_attach('random', 'shop.contacts', 'shop.events',"
+      . ($self->{companies} ? " 'shop.companies'," : ' NULL,')
+      . ($self->{deals} ? " 'shop.deals'," : ' NULL,')
+      . " columns => '$columns', template => "
+      . ($self->{by_hand} ? "'hubspot'" : "'empty'") . ");\n";
+
+    $sql .= "SELECT lifecycle_set('random', 'time_zone', '$self->{zone}');\n"
+      . "SELECT lifecycle_set('random', 'clock', '$self->{clock}');\n";
+    if (!$self->{by_hand})
+    {
+        $sql .= "SELECT lifecycle_add_stage('random', '$_');\n" foreach $self->{stages}->@*;
+        $sql .= "INSERT INTO oracle.model VALUES ('random');\n";
+        $sql .= "SELECT lifecycle_add_pipeline('random', 'Sales');\n"
+          . "SELECT lifecycle_add_deal_stage('random', 'Sales', 'Talk', 20);\n"
+          . "SELECT lifecycle_add_deal_stage('random', 'Sales', 'Closed won', 100);\n"
+          . "SELECT lifecycle_add_deal_stage('random', 'Sales', 'Closed lost', 0);\n"
+          if $self->{deals};
+    }
+    if ($self->{clock} eq 'tick')
+    {
+        $sql .= 'SELECT FROM lifecycle_tick(\'random\', ' . $self->at($self->{now}) . ");\n"
+          . "CREATE VIEW members.clock AS SELECT last_tick AS at FROM random.clock;\n";
+    }
+    else
+    {
+        $sql .= "CREATE VIEW members.clock AS SELECT now() AS at;\n";
+    }
+    return $sql;
+}
+
+sub deal_stages
+{
+    my ($self) = @_;
+    return $self->{by_hand}
+      ? ('Appointment scheduled', 'Contract sent', 'Closed won', 'Closed lost')
+      : ('Talk', 'Closed won', 'Closed lost');
+}
+
+sub description
+{
+    my ($self) = @_;
+    return join(', ', "keys $self->{key}", $self->{zone},
+        "clock by $self->{clock}", "time $self->{time_type}",
+        "$self->{contacts} contacts",
+        grep { $self->{$_} } qw(companies deals by_hand partitions foreign_keys));
+}
+
+1;
