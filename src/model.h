@@ -94,6 +94,7 @@ typedef struct Stage
 	char	   *name;
 	int			position;
 	bool		on_path;
+	bool		carries_status; /* of a stage: may have a lead status */
 } Stage;
 
 typedef struct StageList

@@ -5,8 +5,9 @@
  *	  gate, and what their changes set off.
  *
  * Before a row is written, its stage and lead status are checked: unknown
- * ones are refused, known ones get their canonical spelling, and a move by
- * hand must be one that the setting manual_stage allows.  After the
+ * ones are refused, known ones get their canonical spelling, a stage that
+ * carries no lead status clears it, and a move by hand must be one that the
+ * setting manual_stage allows.  After the
  * statement, what changed is collected from the transition tables: stages
  * and statuses for the history, columns for the segments that look at them.
  * The rows of OLD and NEW TABLE come in the same order, since the executor
@@ -148,6 +149,43 @@ check_column(TriggerData *trigdata, Model *model, HeapTuple row,
 	return row;
 }
 
+/*
+ * A stage that carries no lead status: the row comes there without.  To give
+ * it one there is an error, unless a rule does, which did not know.
+ */
+static HeapTuple
+check_carries(TriggerData *trigdata, Model *model, HeapTuple row,
+			  const AppTable *table)
+{
+	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
+	int			stage_attno = SPI_fnumber(desc, table->column[ROLE_STAGE].name);
+	int			attno = SPI_fnumber(desc,
+									table->column[ROLE_LEAD_STATUS].name);
+	char	   *name = SPI_getvalue(row, desc, stage_attno);
+	char	   *status = SPI_getvalue(row, desc, attno);
+	const Stage *stage;
+	char	   *old = NULL;
+	Datum		value = (Datum) 0;
+	bool		isnull = true;
+
+	if (name == NULL || status == NULL)
+		return row;
+	stage = stage_find(&model->stages, name);
+	if (stage == NULL || stage->carries_status)
+		return row;
+	if (TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event))
+		old = SPI_getvalue(trigdata->tg_trigtuple, desc, attno);
+	if (!run_is_writing() && (old == NULL || strcmp(old, status) != 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("stage \"%s\" of model \"%s\" carries no lead status",
+						stage->name, model->name),
+				 errhint("Leave it null, or use lifecycle_alter_stage(%s, %s, carries_status => true).",
+						 quote_literal_cstr(model->name),
+						 quote_literal_cstr(stage->name))));
+	return heap_modify_tuple_by_cols(row, desc, 1, &attno, &value, &isnull);
+}
+
 static Datum
 check_row(FunctionCallInfo fcinfo, const char *function, TableKind kind)
 {
@@ -164,6 +202,7 @@ check_row(FunctionCallInfo fcinfo, const char *function, TableKind kind)
 	row = check_column(trigdata, model, row,
 					   &model->table[kind].column[ROLE_LEAD_STATUS],
 					   &model->statuses);
+	row = check_carries(trigdata, model, row, &model->table[kind]);
 	return PointerGetDatum(row);
 }
 

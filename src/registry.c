@@ -194,6 +194,7 @@ load_stages(Model *model, StageList *list, const char *sql)
 		list->stages[i].name = query_text(i, 1);
 		list->stages[i].position = atoi(query_text(i, 2));
 		list->stages[i].on_path = query_text(i, 3)[0] == 't';
+		list->stages[i].carries_status = query_text(i, 4)[0] == 't';
 	}
 	MemoryContextSwitchTo(old);
 }
@@ -387,10 +388,10 @@ load_configuration(Model *model, Oid *relids)
 	span_write(&span, model->owner);
 	load_settings(model);
 	load_stages(model, &model->stages,
-				"SELECT name, position, on_path FROM %s.stage"
+				"SELECT name, position, on_path, carries_status FROM %s.stage"
 				" ORDER BY position, name");
 	load_stages(model, &model->statuses,
-				"SELECT name, position, true FROM %s.lead_status"
+				"SELECT name, position, true, true FROM %s.lead_status"
 				" ORDER BY position, name");
 	load_deal_stages(model);
 	span_end(&span);

@@ -207,6 +207,15 @@ run_is_applying(void)
 }
 
 /*
+ * run_is_writing: the same, but for the UPDATE of an API function.
+ */
+bool
+run_is_writing(void)
+{
+	return run_stack != NULL && run_stack->applying;
+}
+
+/*
  * run_current: the run of this model that is in progress, or NULL.
  */
 Run *

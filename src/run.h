@@ -240,6 +240,7 @@ extern Run *run_current(Model *model);
 extern Run *run_start(Model *model);
 extern void run_finish(Run *run);
 extern bool run_is_applying(void);
+extern bool run_is_writing(void);
 extern void run_begin_insert(void);
 extern void run_end_insert(void);
 extern bool run_sees_undecided(void);

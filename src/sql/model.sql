@@ -18,7 +18,8 @@ CREATE TABLE %1$I.stage (
 	name		text PRIMARY KEY,
 	position	integer NOT NULL UNIQUE DEFERRABLE INITIALLY IMMEDIATE,
 	on_path		boolean NOT NULL DEFAULT true,
-	description	text
+	description	text,
+	carries_status boolean NOT NULL DEFAULT true
 );
 CREATE UNIQUE INDEX stage_spelling ON %1$I.stage (lower(name));
 COMMENT ON TABLE %1$I.stage IS 'the lifecycle stages, in order';
@@ -26,6 +27,7 @@ COMMENT ON COLUMN %1$I.stage.name IS 'name, as it stands in contacts and compani
 COMMENT ON COLUMN %1$I.stage.position IS 'place in the order, from 1';
 COMMENT ON COLUMN %1$I.stage.on_path IS 'false if automation never advances to or from this stage';
 COMMENT ON COLUMN %1$I.stage.description IS 'what the stage means';
+COMMENT ON COLUMN %1$I.stage.carries_status IS 'false if nobody in this stage has a lead status';
 
 CREATE TABLE %1$I.lead_status (
 	name		text PRIMARY KEY,

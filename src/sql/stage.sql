@@ -206,7 +206,8 @@ COMMENT ON FUNCTION lifecycle.rules_that_use(lifecycle.model, text, text, text) 
 /* ---- stages ---- */
 
 CREATE FUNCTION @extschema@.lifecycle_add_stage(
-	model text, name text, at_position integer DEFAULT NULL, on_path boolean DEFAULT true, description text DEFAULT NULL)
+	model text, name text, at_position integer DEFAULT NULL, on_path boolean DEFAULT true, description text DEFAULT NULL,
+	carries_status boolean DEFAULT true)
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -215,22 +216,45 @@ DECLARE
 	m lifecycle.model := lifecycle.find_own_model(model);
 BEGIN
 	PERFORM lifecycle.check_argument('on_path', on_path);
+	PERFORM lifecycle.check_argument('carries_status', carries_status);
 	PERFORM lifecycle.lock_model(m.name);
 	PERFORM lifecycle.check_new_name(m.name, 'stage', name);
-	EXECUTE format('INSERT INTO %1$I.stage (name, position, on_path, description)
-					SELECT $1, coalesce(max(position), 0) + 1, $2, nullif($3, '''') FROM %1$I.stage', m.name)
-		USING name, on_path, description;
+	EXECUTE format('INSERT INTO %1$I.stage (name, position, on_path, description, carries_status)
+					SELECT $1, coalesce(max(position), 0) + 1, $2, nullif($3, ''''), $4 FROM %1$I.stage', m.name)
+		USING name, on_path, description, carries_status;
 	PERFORM lifecycle.arrange(m.name, 'stage', NULL, name, at_position);
 	PERFORM lifecycle.configuration_changed(m.name);
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@.lifecycle_add_stage(text, text, integer, boolean, text) IS
+COMMENT ON FUNCTION @extschema@.lifecycle_add_stage(text, text, integer, boolean, text, boolean) IS
 'adds a stage at a position counted from 1, at the end if null; raises 42710 if there is one of that name';
+
+CREATE FUNCTION lifecycle.clear_statuses(m lifecycle.model, stage_name text) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	o record;
+BEGIN
+	FOR o IN
+		SELECT v.relation, lifecycle.mapped_column(m.name, v.object, 'stage') AS stage_column,
+			   lifecycle.mapped_column(m.name, v.object, 'lead_status') AS status_column
+		FROM (VALUES ('contacts', m.contacts), ('companies', m.companies)) v (object, relation)
+		WHERE v.relation IS NOT NULL
+	LOOP
+		EXECUTE format('UPDATE %1$s SET %2$I = NULL WHERE %3$I = $1 AND %2$I IS NOT NULL', o.relation, o.status_column, o.stage_column)
+			USING stage_name;
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION lifecycle.clear_statuses(lifecycle.model, text) IS
+'clears the lead statuses of contacts and companies in a stage';
 
 CREATE FUNCTION @extschema@.lifecycle_alter_stage(
 	model text, name text, new_name text DEFAULT NULL, at_position integer DEFAULT NULL,
-	on_path boolean DEFAULT NULL, description text DEFAULT NULL)
+	on_path boolean DEFAULT NULL, description text DEFAULT NULL, carries_status boolean DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -254,9 +278,9 @@ BEGIN
 				HINT = 'Drop or change these rules first, with lifecycle_drop_rule or lifecycle_alter_rule.';
 		END IF;
 	END IF;
-	EXECUTE format('UPDATE %I.stage SET on_path = coalesce($2, on_path),
+	EXECUTE format('UPDATE %I.stage SET on_path = coalesce($2, on_path), carries_status = coalesce($4, carries_status),
 						description = CASE WHEN $3 IS NULL THEN description ELSE nullif($3, '''') END
-					WHERE name = $1', m.name) USING old_name, on_path, description;
+					WHERE name = $1', m.name) USING old_name, on_path, description, carries_status;
 	PERFORM lifecycle.arrange(m.name, 'stage', NULL, old_name, at_position);
 	IF stage_name <> old_name THEN
 		IF lower(stage_name) <> lower(old_name) THEN
@@ -269,11 +293,14 @@ BEGIN
 	IF stage_name <> old_name THEN
 		PERFORM lifecycle.reevaluate_readers(m, 'stage');
 	END IF;
+	IF carries_status IS FALSE THEN
+		PERFORM lifecycle.clear_statuses(m, stage_name);
+	END IF;
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@.lifecycle_alter_stage(text, text, text, integer, boolean, text) IS
-'renames, moves or describes a stage; what is null stays, an empty description is removed; a rename changes contacts, companies, history and rules, and is no move';
+COMMENT ON FUNCTION @extschema@.lifecycle_alter_stage(text, text, text, integer, boolean, text, boolean) IS
+'renames, moves or describes a stage, or lets it carry lead statuses or not, which clears those that are there; what is null stays, an empty description is removed; a rename changes contacts, companies, history and rules, and is no move';
 
 CREATE FUNCTION @extschema@.lifecycle_drop_stage(model text, name text) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

@@ -267,6 +267,31 @@ END
 $$;
 COMMENT ON FUNCTION oracle.check_stages(text) IS 'Where stages come from segments only: contacts at the furthest stage of the segments that they entered, companies at least as far as their contacts, nobody back.';
 
+CREATE FUNCTION oracle.check_statuses(of_model text, of_object text)
+RETURNS TABLE (what text, key text, expected text, actual text)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    of_table regclass := (SELECT CASE of_object WHEN 'contacts' THEN m.contacts ELSE m.companies END
+                          FROM lifecycle.model m WHERE m.name = of_model);
+BEGIN
+    IF of_table IS NULL THEN
+        RETURN;
+    END IF;
+    RETURN QUERY EXECUTE format($query$
+        SELECT %5$L, (%1$s)::text, 'none in stage ' || s.name, (%2$s)::text
+        FROM %3$s r
+        JOIN %4$I.stage s ON s.name = %6$s AND NOT s.carries_status
+        WHERE %2$s IS NOT NULL
+        $query$,
+        oracle.role_expression(of_model, of_object, 'key'),
+        oracle.role_expression(of_model, of_object, 'lead_status'), of_table, of_model,
+        'lead status in ' || of_object, oracle.role_expression(of_model, of_object, 'stage'));
+END
+$$;
+COMMENT ON FUNCTION oracle.check_statuses(text, text) IS 'No lead status in stages that carry none.';
+
 CREATE FUNCTION oracle.check_deals(of_model text)
 RETURNS TABLE (what text, key text, expected text, actual text)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -336,6 +361,8 @@ BEGIN
         UNION ALL SELECT * FROM oracle.check_standing(model, 'contact')
         UNION ALL SELECT * FROM oracle.check_standing(model, 'company')
         UNION ALL SELECT * FROM oracle.check_stages(model)
+        UNION ALL SELECT * FROM oracle.check_statuses(model, 'contacts')
+        UNION ALL SELECT * FROM oracle.check_statuses(model, 'companies')
         UNION ALL SELECT * FROM oracle.check_deals(model)
         ORDER BY 1, 2;
     PERFORM set_config('TimeZone', session_zone, true);
