@@ -20,9 +20,9 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 PGFILEDESC = "lifecycle - lifecycle stages, segments and deals"
 
 # The install script, in the order in which its objects depend on each other.
-SQL_PARTS = schema registry engine model attach template stage task segment rule lead \
-	views views_stage views_flow views_segment views_deal views_timeline \
-	status verify
+SQL_PARTS = schema registry engine model attach template stage task segment \
+	rule lead score views views_stage views_flow views_segment views_deal \
+	views_timeline status verify
 SQL_FILES = $(SQL_PARTS:%=src/sql/%.sql)
 
 DATA = $(wildcard lifecycle--*--*.sql)

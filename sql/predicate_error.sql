@@ -157,7 +157,7 @@ SELECT pg_temp.try($$in_segment(country)$$);
 SELECT pg_temp.try($$did(DISTINCT 'A')$$);
 SELECT pg_temp.try($$did('A') FILTER (WHERE true)$$);
 SELECT pg_temp.try($$did('A') OVER ()$$);
--- a word of the language that is not there yet says so
+-- a score that is not there
 SELECT pg_temp.try($$score('fit') > 10$$);
 -- words with more than one interval, or with numbers that must go together
 SELECT pg_temp.try($$did_first('A')$$);

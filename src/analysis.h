@@ -16,6 +16,7 @@ typedef struct Compiler
 	const PredicateScope *scope;
 	bool		canonical;		/* filters are known to be canonical */
 	List	   *atoms;			/* of AtomSpec *, by first use */
+	List	   *hashes;			/* of their definitions, as integers */
 	List	   *numbers;		/* atom number of each use, as integers */
 } Compiler;
 

@@ -29,6 +29,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "api.h"
 #include "evaluate.h"
 #include "refresh.h"
 #include "rule.h"
@@ -66,9 +67,10 @@ read_key(void *arg)
 }
 
 /*
- * The key in an argument of type "any"; its text form in *key_text.
+ * key_argument: the key in an argument of type "any"; its text form in
+ * *key_text.
  */
-static Datum
+Datum
 key_argument(FunctionCallInfo fcinfo, int number, KeyType *key,
 			 const char *what, char **key_text)
 {
@@ -247,7 +249,10 @@ lifecycle_set_lead_status(PG_FUNCTION_ARGS)
 	return move(fcinfo, MOVE_STATUS);
 }
 
-static void
+/*
+ * check_may_read: raises 42501 unless the caller may read contacts and events.
+ */
+void
 check_may_read(Model *model)
 {
 	TableKind	kinds[2] = {CONTACTS, EVENTS};

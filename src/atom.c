@@ -48,6 +48,7 @@ atom_default(const Atom *atom)
 		case ATOM_FIRST:
 		case ATOM_LAST:
 		case ATOM_LATEST:
+		case ATOM_TIMES:
 		case ATOM_IN_LAST:
 		case ATOM_TIME_IN_STAGE:
 			result.isnull = true;

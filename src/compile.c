@@ -18,6 +18,7 @@
 #include "utils/memutils.h"
 
 #include "evaluate.h"
+#include "score.h"
 
 /*
  * network_method: how an atom's value is had.
@@ -31,6 +32,8 @@ network_method(const AtomSpec *spec)
 		return METHOD_SEGMENT;
 	if (spec->kind == ATOM_IN_LAST)
 		return METHOD_COLUMN;
+	if (spec->kind == ATOM_SCORE || spec->kind == ATOM_SCORE_REACHES)
+		return METHOD_SCORE;
 	if (spec->kind == ATOM_DID)
 		return spec->within == NULL ? METHOD_COUNT : METHOD_WINDOW;
 	return METHOD_SCAN;
@@ -143,11 +146,12 @@ end_compile(Model *model, MemoryContext context, MemoryContext caller)
 }
 
 /*
- * Make a compiled text executable.  Its atoms are those given, or if NULL
- * made new, to be kept with the network.
+ * compile_expression: make a compiled text executable, in the current
+ * context.  Its atoms are those given, or if NULL made new, to be kept with
+ * the network.
  */
-static Expression *
-make_expression(Model *model, Predicate *predicate, Atom **atoms)
+Expression *
+compile_expression(Model *model, Predicate *predicate, Atom **atoms)
 {
 	Expression *expression = palloc0(sizeof(Expression));
 	int			natoms = list_length(predicate->atoms);
@@ -163,6 +167,8 @@ make_expression(Model *model, Predicate *predicate, Atom **atoms)
 			expression->atoms[foreach_current_index(cell)] =
 				make_atom(model, 0, lfirst(cell));
 	}
+	expression->natoms = natoms;
+	expression->scores = score_bind_all(model, expression);
 	expression->user_functions = has_user_function((Node *) predicate->expr,
 												   NULL);
 	expression->params = evaluate_make_params(natoms);
@@ -186,9 +192,9 @@ network_compile(Model *model, const char *text, bool predicate,
 
 	scope.event_row = event_row;
 	scope.deal_row = deal_row;
-	expression = make_expression(model,
-								 predicate_compile(&scope, text, predicate),
-								 NULL);
+	expression = compile_expression(model,
+									predicate_compile(&scope, text, predicate),
+									NULL);
 	end_compile(model, context, old);
 	for (int i = 0; i < list_length(expression->predicate->atoms); i++)
 		network_keep_atom(model, expression->atoms[i]);
@@ -221,7 +227,7 @@ network_compile_segment(Model *model, Segment *segment)
 			elog(ERROR, "atom %d of segment \"%s\" is not recorded",
 				 segment->atom_ids[i], segment->name);
 	}
-	expression = make_expression(model, predicate, atoms);
+	expression = compile_expression(model, predicate, atoms);
 	end_compile(model, context, old);
 	segment->expression = expression;
 }

@@ -32,6 +32,7 @@
 
 #include "evaluate.h"
 #include "meaning.h"
+#include "score.h"
 
 /* What the parameter hook has to know; lives on the stack of the evaluation. */
 typedef struct Evaluation
@@ -171,6 +172,7 @@ evaluate_store(Run *run, Work *work, Atom *atom, AtomValue value)
 		return;
 	if (value.next == NOT_DUE && state_atom(work->state, atom->id) == NULL &&
 		(atom->method == METHOD_SCAN || atom->method == METHOD_COLUMN ||
+		 atom->method == METHOD_SCORE ||
 		 (run->only_segments != NIL && atom->id > work->state->known)))
 		return;					/* unknown will do until an event asks for it */
 	entry = state_make_atom(work->state, atom->id);
@@ -208,21 +210,34 @@ column_value(Run *run, const Work *work, const Atom *atom)
 	return meaning_of_column(run->model, spec, value, isnull, run->clock);
 }
 
-static AtomValue
-fetch_atom(Run *run, Work *work, Atom *atom)
+static const WorkValue *
+known_value(const Work *work, const Atom *atom)
 {
 	ListCell   *cell;
+
+	foreach(cell, work->values)
+	{
+		const WorkValue *known = lfirst(cell);
+
+		if (known->atom == atom)
+			return known;
+	}
+	return NULL;
+}
+
+/*
+ * evaluate_atom: the value of an atom that is no score, nor a membership.
+ */
+AtomValue
+evaluate_atom(Run *run, Work *work, Atom *atom)
+{
+	const WorkValue *known = known_value(work, atom);
 	AtomState  *entry;
 	AtomValue	value;
 	MemoryContext old;
 
-	foreach(cell, work->values)
-	{
-		WorkValue  *known = lfirst(cell);
-
-		if (known->atom == atom)
-			return known->value;
-	}
+	if (known != NULL)
+		return known->value;
 	entry = state_atom(work->state, atom->id);
 	if (state_knows(run, work, atom, entry))
 		return entry != NULL ? from_state(atom, entry) : atom_default(atom);
@@ -234,6 +249,26 @@ fetch_atom(Run *run, Work *work, Atom *atom)
 		value = atom_default(atom);
 	else
 		evaluate_scan(run, atom, &work, 1, &value);
+	evaluate_store(run, work, atom, value);
+	MemoryContextSwitchTo(old);
+	return value;
+}
+
+/*
+ * The value of a score, which is that of an expression's atom.
+ */
+static AtomValue
+fetch_score(Run *run, Work *work, Expression *expression, int number)
+{
+	Atom	   *atom = expression->atoms[number];
+	const WorkValue *known = known_value(work, atom);
+	AtomValue	value;
+	MemoryContext old;
+
+	if (known != NULL)
+		return known->value;
+	old = MemoryContextSwitchTo(run->round_context);
+	value = score_value(run, work, atom, expression->scores[number]);
 	evaluate_store(run, work, atom, value);
 	MemoryContextSwitchTo(old);
 	return value;
@@ -263,7 +298,11 @@ fetch_param(ParamListInfo params, int paramid, bool speculative,
 										  atom->segment_id));
 		return workspace;
 	}
-	value = fetch_atom(evaluation->run, evaluation->work, atom);
+	if (atom->method == METHOD_SCORE)
+		value = fetch_score(evaluation->run, evaluation->work,
+							evaluation->expression, paramid - 1);
+	else
+		value = evaluate_atom(evaluation->run, evaluation->work, atom);
 	workspace->isnull = value.isnull;
 	workspace->value = atom->spec->kind == ATOM_DID ?
 		BoolGetDatum(DatumGetInt64(value.value) >= atom->spec->times) :
@@ -307,6 +346,7 @@ evaluate_begin(Run *run)
 	MemoryContext old = MemoryContextSwitchTo(run->context);
 
 	run->econtext = CreateStandaloneExprContext();
+	run->inner_econtext = CreateStandaloneExprContext();
 	run->econtext->ecxt_scantuple = make_slot(model->table[CONTACTS].relid);
 	if (OidIsValid(model->table[COMPANIES].relid))
 		run->econtext->ecxt_outertuple =
@@ -331,7 +371,8 @@ evaluate_end(Run *run)
 		ExecDropSingleTupleTableSlot(run->deal_slot);
 	run->event_slot = run->deal_slot = NULL;
 	FreeExprContext(run->econtext, true);
-	run->econtext = NULL;
+	FreeExprContext(run->inner_econtext, true);
+	run->econtext = run->inner_econtext = NULL;
 }
 
 static void
@@ -381,16 +422,10 @@ evaluate_inner_row(Run *run, Oid relid, HeapTuple row)
 	run->econtext->ecxt_innertuple = *slot;
 }
 
-/*
- * evaluate_expression: the value for this contact, whose rows are in the
- * slots (evaluate_rows).  It lives until the next evaluation.  Raises what
- * the expression raises.
- */
-Datum
-evaluate_expression(Run *run, Work *work, Expression *expression,
-					bool *isnull)
+static Datum
+evaluate_in(ExprContext *econtext, Run *run, Work *work,
+			Expression *expression, bool *isnull)
 {
-	ExprContext *econtext = run->econtext;
 	ParamListInfo params = expression->params;
 	void	   *outer = params->paramFetchArg;
 	Evaluation	evaluation;
@@ -408,6 +443,36 @@ evaluate_expression(Run *run, Work *work, Expression *expression,
 	if (expression->user_functions)
 		path_unpin(level);
 	return result;
+}
+
+/*
+ * evaluate_expression: the value for this contact, whose rows are in the
+ * slots (evaluate_rows).  It lives until the next evaluation.  Raises what
+ * the expression raises.
+ */
+Datum
+evaluate_expression(Run *run, Work *work, Expression *expression,
+					bool *isnull)
+{
+	return evaluate_in(run->econtext, run, work, expression, isnull);
+}
+
+/*
+ * evaluate_condition: does a condition hold that is asked for while an
+ * expression is being evaluated?  It must not be one of a rule on events or
+ * deals, nor ask for a condition itself.
+ */
+bool
+evaluate_condition(Run *run, Work *work, Expression *expression)
+{
+	ExprContext *inner = run->inner_econtext;
+	bool		isnull;
+	Datum		value;
+
+	inner->ecxt_scantuple = run->econtext->ecxt_scantuple;
+	inner->ecxt_outertuple = run->econtext->ecxt_outertuple;
+	value = evaluate_in(inner, run, work, expression, &isnull);
+	return !isnull && DatumGetBool(value);
 }
 
 /*

@@ -18,6 +18,8 @@ extern void evaluate_rows(Run *run, Work *work);
 extern void evaluate_inner_row(Run *run, Oid relid, HeapTuple row);
 extern Datum evaluate_expression(Run *run, Work *work, Expression *expression,
 								 bool *isnull);
+extern AtomValue evaluate_atom(Run *run, Work *work, Atom *atom);
+extern bool evaluate_condition(Run *run, Work *work, Expression *expression);
 extern void evaluate_scan(Run *run, Atom *atom, Work **works, int count,
 						  AtomValue *values);
 extern void evaluate_store(Run *run, Work *work, Atom *atom,

@@ -64,6 +64,8 @@ method_name(const AtomSpec *spec)
 				spec->kind == ATOM_TIME_IN_STAGE ? "timed" : "looked up";
 		case METHOD_COLUMN:
 			return "timed";
+		case METHOD_SCORE:
+			return "score";
 		case METHOD_SEGMENT:
 			return "segment";
 		case METHOD_BROKEN:
@@ -90,6 +92,10 @@ method_text(const AtomSpec *spec)
 			return "computed from the contact's events when one of that name arrives";
 		case METHOD_COLUMN:
 			return "read from the row when the column changes, and by the tick when its time is up";
+		case METHOD_SCORE:
+			return spec->kind == ATOM_SCORE ?
+				"added up from the score's rules, whose parts follow; by the tick at each step of its last decimal" :
+				"added up from the score's rules, whose parts follow; by the tick at the instant when decay crosses the number";
 		case METHOD_SEGMENT:
 			return "the contact's membership of that segment";
 		case METHOD_BROKEN:

@@ -18,6 +18,7 @@
  *	  evaluate.c, record.c			which segments they are in; all written down
  *	  network.c, compile.c			who depends on what, compiled at first use
  *	  atom.c, state.c, stripe.c		values of atoms; the packed row; its locks
+ *	  score.c, points.c				scores, and their arithmetic
  *	  meaning.c, window.c			what functions mean, as SQL; windows
  *	  model.c, registry.c, stage.c	the registry's cache
  *	  predicate.c, analysis.c, syntax.c, vocabulary.c	text to expression

@@ -136,6 +136,11 @@ value_sql(const Meaning *meaning, const char *condition)
 							key->attno != 0 ? key->quoted : "",
 							key->attno != 0 ? " DESC" : "",
 							condition);
+		case ATOM_TIMES:
+			return psprintf("(pg_catalog.array_agg(%s ORDER BY %s DESC) FILTER (WHERE %s))%s",
+							meaning->time, meaning->time, condition,
+							spec->times == 0 ? "" :
+							psprintf("[:" INT64_FORMAT "]", spec->times));
 		case ATOM_FIRST:
 			return time_where(meaning, "min", condition);
 		case ATOM_LAST:

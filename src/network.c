@@ -83,6 +83,7 @@ struct Network
 	List	   *rule_lists;		/* of RuleListEntry * */
 	List	   *rules;			/* of Rule *, each once */
 	List	   *own_atoms;		/* of Atom *, those of rules */
+	List	   *scores;			/* score.c's */
 	int			max_atom;		/* -1: not loaded */
 };
 
@@ -805,6 +806,15 @@ network_rules(Model *model, RuleEvent on, const char *of)
 		network->rule_lists = lappend(network->rule_lists, entry);
 	MemoryContextSwitchTo(old);
 	return entry->rules;
+}
+
+/*
+ * network_scores: where score.c keeps the scores that it has loaded.
+ */
+List	  **
+network_scores(Model *model)
+{
+	return &model->network->scores;
 }
 
 /*

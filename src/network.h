@@ -25,6 +25,7 @@ typedef enum AtomMethod
 								 * history */
 	METHOD_COLUMN,				/* computed from a column of its row, or its
 								 * company's */
+	METHOD_SCORE,				/* computed from other atoms, see score.c */
 	METHOD_SEGMENT,				/* membership of another segment */
 	METHOD_BROKEN				/* its text does not compile any more */
 } AtomMethod;
@@ -51,7 +52,9 @@ typedef struct Expression
 	Predicate  *predicate;
 	ExprState  *state;
 	bool		user_functions; /* the path must be pinned */
-	Atom	  **atoms;			/* by Param number - 1 */
+	int			natoms;
+	Atom	  **atoms;			/* by Param number - 1; those of scores follow */
+	struct ScoreParts **scores; /* by atom, NULL if it is no score; or NULL */
 	ParamListInfo params;
 } Expression;
 
@@ -145,7 +148,10 @@ extern int	network_segment_id(Model *model, const char *name);
 extern List *network_rules(Model *model, RuleEvent on, const char *of);
 extern Atom *compile_stored_atom(Model *model, int id, const char *definition);
 extern AtomMethod network_method(const AtomSpec *spec);
+extern Expression *compile_expression(Model *model, Predicate *predicate,
+									  Atom **atoms);
 extern int	network_max_atom(Model *model);
+extern List **network_scores(Model *model);
 extern MemoryContext network_context(Model *model);
 
 #endif							/* LIFECYCLE_NETWORK_H */

@@ -53,6 +53,7 @@
 #include "utils/typcache.h"
 
 #include "analysis.h"
+#include "points.h"
 #include "predicate.h"
 
 /* A filter that still changes after so many rounds would never settle. */
@@ -79,6 +80,7 @@ static void push_source(SourceText *source, const char *text,
 static void pop_source(SourceText *source);
 static void source_error(void *arg);
 static void collect_atoms(Compiler *compiler, const Syntax *syntax);
+static int	add_atom(Compiler *compiler, AtomSpec *spec);
 static AtomSpec *compile_use(Compiler *compiler, AtomUse *use);
 static AtomSpec *compile_call(Compiler *compiler, VocabularyCall *call);
 static bool is_true(const Expr *filter);
@@ -97,6 +99,7 @@ static Expr *plan(Node *node);
 static Node *place_columns(Node *node, void *context);
 static void add_columns(const PredicateScope *scope, const List *atoms,
 						Predicate *predicate);
+static void add_scores(Compiler *compiler, Predicate *predicate);
 static Interval *copy_interval(const Interval *interval);
 static AtomSpec *copy_atom(const AtomSpec *spec);
 
@@ -130,6 +133,7 @@ predicate_compile(const PredicateScope *scope, const char *text,
 				   NULL);
 	node = place_columns((Node *) plan(node), &placed);
 	add_columns(scope, compiler.atoms, &placed.predicate);
+	add_scores(&compiler, &placed.predicate);
 
 	MemoryContextSwitchTo(caller);
 	result = palloc(sizeof(Predicate));
@@ -191,6 +195,48 @@ predicate_compile_atom(const PredicateScope *scope, const char *definition)
 	spec = copy_atom(spec);
 
 	pop_source(&source);
+	AtEOXact_GUC(true, settings);
+	MemoryContextDelete(work);
+	return spec;
+}
+
+/*
+ * predicate_compile_events: the atom of a score's rule about events: their
+ * times, of the latest at_most (0: all) in the last so many microseconds; or
+ * if not `times` their number.  The filter may be NULL.
+ */
+AtomSpec *
+predicate_compile_events(const PredicateScope *scope, const char *event,
+						 const char *filter, bool times, int64 at_most,
+						 int64 within)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext work = AllocSetContextCreate(CurTransactionContext,
+											   "lifecycle rule of a score",
+											   ALLOCSET_DEFAULT_SIZES);
+	Compiler	compiler = {.scope = scope};
+	VocabularyCall call = {.times = times ? at_most : 1,.location = -1};
+	int			settings = pin_settings(scope);
+	Interval	window = {.time = within};
+	SourceText	source;
+	AtomSpec   *spec;
+
+	MemoryContextSwitchTo(work);
+	call.word = vocabulary_find(times ? "event_times" : "event_count");
+	call.event = pstrdup(event);
+	call.within = times ? &window : NULL;
+	if (filter != NULL)
+	{
+		push_source(&source, filter, NULL);
+		call.pstate = analysis_of_row(&compiler, call.word, filter);
+		call.filter = syntax_parse(call.pstate);
+	}
+	spec = compile_call(&compiler, &call);
+	if (filter != NULL)
+		pop_source(&source);
+
+	MemoryContextSwitchTo(caller);
+	spec = copy_atom(spec);
 	AtEOXact_GUC(true, settings);
 	MemoryContextDelete(work);
 	return spec;
@@ -274,7 +320,6 @@ source_error(void *arg)
 static void
 collect_atoms(Compiler *compiler, const Syntax *syntax)
 {
-	List	   *hashes = NIL;
 	ListCell   *lc;
 
 	/* A call that no atom is left of, as in event_count(...) >= 0, too. */
@@ -284,29 +329,39 @@ collect_atoms(Compiler *compiler, const Syntax *syntax)
 	foreach(lc, syntax->uses)
 	{
 		AtomSpec   *spec = compile_use(compiler, (AtomUse *) lfirst(lc));
-		int			hash;
-		int			number;
 
 		CHECK_FOR_INTERRUPTS();
-		hash = (int) hash_bytes((unsigned char *) spec->definition,
-								strlen(spec->definition));
-		for (number = 0; number < list_length(hashes); number++)
-		{
-			AtomSpec   *other;
-
-			if (list_nth_int(hashes, number) != hash)
-				continue;
-			other = (AtomSpec *) list_nth(compiler->atoms, number);
-			if (strcmp(other->definition, spec->definition) == 0)
-				break;
-		}
-		if (number == list_length(hashes))
-		{
-			hashes = lappend_int(hashes, hash);
-			compiler->atoms = lappend(compiler->atoms, spec);
-		}
-		compiler->numbers = lappend_int(compiler->numbers, number + 1);
+		compiler->numbers = lappend_int(compiler->numbers,
+										add_atom(compiler, spec));
 	}
+}
+
+/*
+ * The number of an atom, a new one if there is no equal one yet.
+ */
+static int
+add_atom(Compiler *compiler, AtomSpec *spec)
+{
+	int			hash = (int) hash_bytes((unsigned char *) spec->definition,
+										strlen(spec->definition));
+	int			number;
+
+	for (number = 0; number < list_length(compiler->hashes); number++)
+	{
+		AtomSpec   *other;
+
+		if (list_nth_int(compiler->hashes, number) != hash)
+			continue;
+		other = (AtomSpec *) list_nth(compiler->atoms, number);
+		if (strcmp(other->definition, spec->definition) == 0)
+			break;
+	}
+	if (number == list_length(compiler->hashes))
+	{
+		compiler->hashes = lappend_int(compiler->hashes, hash);
+		compiler->atoms = lappend(compiler->atoms, spec);
+	}
+	return number + 1;
 }
 
 /*
@@ -375,6 +430,7 @@ compile_call(Compiler *compiler, VocabularyCall *call)
 		case ATOM_DID_THEN:
 		case ATOM_IN_LAST:
 		case ATOM_TIME_IN_STAGE:
+		case ATOM_SCORE_REACHES:
 		case ATOM_IN_SEGMENT:
 			spec->type = BOOLOID;
 			break;
@@ -387,6 +443,13 @@ compile_call(Compiler *compiler, VocabularyCall *call)
 		case ATOM_LAST:
 			spec->type = TIMESTAMPTZOID;
 			break;
+		case ATOM_TIMES:
+			spec->type = TIMESTAMPTZARRAYOID;
+			break;
+		case ATOM_SCORE:
+			spec->score = compiler->scope->find_score(compiler->scope->score_arg,
+													  call->segment);
+			/* FALLTHROUGH */
 		case ATOM_SUM:
 		case ATOM_AVG:
 			spec->type = NUMERICOID;
@@ -673,6 +736,49 @@ add_columns(const PredicateScope *scope, const List *atoms,
 				bms_add_member(predicate->contact_columns,
 							   get_attnum(scope->contacts,
 										  scope->stage_column));
+	}
+}
+
+/*
+ * What a score is made of is part of each text that uses it: its atoms, and
+ * the columns that its conditions look at.
+ */
+static void
+add_score(Compiler *compiler, const ScoreSpec *score, Predicate *predicate)
+{
+	for (int i = 0; i < score->nrules; i++)
+	{
+		const PointsRule *rule = &score->rules[i];
+		ListCell   *lc;
+
+		if (rule->condition == NULL)
+		{
+			add_atom(compiler, rule->atom);
+			continue;
+		}
+		foreach(lc, rule->condition->atoms)
+			add_atom(compiler, (AtomSpec *) lfirst(lc));
+		predicate->contact_columns =
+			bms_add_members(predicate->contact_columns,
+							rule->condition->contact_columns);
+		predicate->company_columns =
+			bms_add_members(predicate->company_columns,
+							rule->condition->company_columns);
+	}
+}
+
+static void
+add_scores(Compiler *compiler, Predicate *predicate)
+{
+	ListCell   *lc;
+
+	/* the list grows by the scores' own atoms, none of which is a score */
+	foreach(lc, list_copy(compiler->atoms))
+	{
+		const AtomSpec *spec = (const AtomSpec *) lfirst(lc);
+
+		if (spec->score != NULL)
+			add_score(compiler, spec->score, predicate);
 	}
 }
 

@@ -12,6 +12,8 @@
 #include "nodes/primnodes.h"
 #include "utils/timestamp.h"
 
+struct ScoreSpec;
+
 /* What a text may refer to. */
 typedef struct PredicateScope
 {
@@ -27,6 +29,9 @@ typedef struct PredicateScope
 	const char *page_view_event;	/* the event that visited() looks for */
 	const char *page_view_path; /* the path, as an expression over events */
 	const char *time_zone;		/* literals are read in this zone */
+	struct ScoreSpec *(*find_score) (void *arg, const char *name);
+	void	   *score_arg;
+	bool		in_score;		/* text belongs to a score's rule: no score() */
 } PredicateScope;
 
 typedef enum AtomKind
@@ -42,6 +47,7 @@ typedef enum AtomKind
 	ATOM_FIRST,					/* event_first: timestamptz */
 	ATOM_LAST,					/* event_last: timestamptz */
 	ATOM_LATEST,				/* event_latest: the value's type */
+	ATOM_TIMES,					/* event_times: timestamptz[] */
 	ATOM_DID_FIRST,				/* did_first: boolean, as those that follow */
 	ATOM_STOPPED,
 	ATOM_RESTARTED,
@@ -50,6 +56,8 @@ typedef enum AtomKind
 	ATOM_IN_LAST,				/* in_last: of a column, not of events */
 	ATOM_TIME_IN_STAGE,			/* time_in_stage() >= within, or > within */
 	ATOM_OPEN_DEALS,			/* open_deals: bigint, of deals */
+	ATOM_SCORE,					/* score: numeric */
+	ATOM_SCORE_REACHES,			/* score(name) >= a number: boolean */
 	ATOM_IN_SEGMENT				/* in_segment: boolean */
 } AtomKind;
 
@@ -59,14 +67,16 @@ typedef struct AtomSpec
 	AtomKind	kind;
 	char	   *event;			/* the event's name; NULL if not of events */
 	char	   *second_event;	/* for did_then */
-	char	   *segment;		/* for in_segment */
+	char	   *segment;		/* for in_segment; for scores the score */
 	Expr	   *filter;			/* boolean over an event row (Vars of varno 1,
 								 * attribute numbers of scope->events), for
 								 * open_deals a deal's, planned by
 								 * expression_planner, or NULL */
 	Expr	   *second_filter;	/* of second_event */
 	Expr	   *value;			/* likewise, for the kinds that have a value */
-	int64		times;			/* for did and regularly: 1 and more */
+	int64		times;			/* for did and regularly: 1 and more; for
+								 * event_times at most so many, or 0; for
+								 * ATOM_SCORE_REACHES billionths of a point */
 	Interval   *within;			/* window (clock - within, clock], or NULL; for
 								 * did_then from the first to the second, for
 								 * stopped and restarted `active`, for
@@ -74,6 +84,7 @@ typedef struct AtomSpec
 	Interval   *quiet;			/* for stopped and restarted */
 	int			periods;		/* for regularly */
 	int			at_least;		/* for regularly: of the periods */
+	struct ScoreSpec *score;	/* for scores; lives with the model */
 	bool		beyond;			/* for time_in_stage: >, not >= */
 	bool		of_company;		/* for in_last: whose column it is */
 	char	   *column;			/* for in_last: its name */
@@ -106,6 +117,10 @@ extern Predicate *predicate_compile(const PredicateScope *scope,
 									const char *text, bool must_be_boolean);
 extern AtomSpec *predicate_compile_atom(const PredicateScope *scope,
 										const char *definition);
+extern AtomSpec *predicate_compile_events(const PredicateScope *scope,
+										  const char *event,
+										  const char *filter, bool times,
+										  int64 at_most, int64 within);
 
 /* Nearest of the given names to a misspelt one, or NULL if none is near. */
 extern const char *nearest_name(const char *wrong, List *names);

@@ -28,6 +28,7 @@
 
 #include "network.h"
 #include "registry.h"
+#include "score.h"
 
 static const char *const table_kind_name[TABLE_KINDS] = {
 	"contacts", "companies", "deals", "events"
@@ -402,6 +403,8 @@ load_configuration(Model *model, Oid *relids)
 	model->scope.events = relids[EVENTS];
 	model->scope.stage_column = model->table[CONTACTS].column[ROLE_STAGE].name;
 	model->scope.time_zone = model->zone_name;
+	model->scope.find_score = score_find;
+	model->scope.score_arg = model;
 }
 
 /*

@@ -226,6 +226,7 @@ typedef struct Run
 	HTAB	   *company_index;	/* the same by hash of the key, see company.c */
 	List	   *fired;			/* names of rules fired in this round */
 	ExprContext *econtext;
+	ExprContext *inner_econtext;	/* for conditions within an evaluation */
 	TupleTableSlot *event_slot; /* of econtext's inner row */
 	TupleTableSlot *deal_slot;
 

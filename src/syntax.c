@@ -6,8 +6,9 @@
  * The raw parse tree of a text is walked once, against a whitelist of node
  * types.  Calls of the vocabulary are taken out: a ParamRef is put in their
  * place, and its number says which AtomUse it stands for.  at_least and
- * comparisons of event_count with a constant become plain SQL over those:
- * "at least n" is what the engine can keep without counting on for ever.
+ * comparisons of event_count and score with a constant become plain SQL over
+ * those: "at least n" is what the engine can keep without counting on for
+ * ever, or looking at each step of a score.
  *
  * Types, columns and ordinary functions are left to the analysis that
  * follows (predicate.c).
@@ -61,6 +62,8 @@ static Node *count_reaches(Syntax *syntax, VocabularyCall *call, int64 number,
 						   bool beyond);
 static bool is_call_of(Node *node, const char *name);
 static bool is_count(Node *node);
+static bool is_score(Node *node);
+static bool is_number_of(Node *call, Node *constant, int64 *number);
 static bool is_stage_time(Node *node);
 static Node *compare_stage_time(Syntax *syntax, Node *call,
 								const char *operator, Node *interval,
@@ -460,11 +463,6 @@ check_call(Syntax *syntax, FuncCall *call, const VocabularyWord *word)
 	if (word == NULL)
 		return;
 
-	if (word->form == WORD_PLANNED)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("%s is not supported in this version", name),
-				 parser_errposition(syntax->pstate, call->location)));
 	if (syntax->inside)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -584,7 +582,7 @@ rewrite_at_least(Syntax *syntax, FuncCall *call)
 }
 
 /*
- * Comparisons of event_count with an integer constant, and of time_in_stage
+ * Comparisons of event_count and score with a constant, and of time_in_stage
  * with an interval.  Returns NULL if the operator is anything else.
  */
 static Node *
@@ -616,10 +614,10 @@ rewrite_comparison(Syntax *syntax, A_Expr *expr)
 			return compare_stage_time(syntax, expr->rexpr,
 									  comparisons[i].exchanged, expr->lexpr,
 									  expr->location);
-		if (is_count(expr->lexpr) && constant_integer(expr->rexpr, &number))
+		if (is_number_of(expr->lexpr, expr->rexpr, &number))
 			return compare_count(syntax, expr->lexpr, operator, number,
 								 expr->location);
-		if (is_count(expr->rexpr) && constant_integer(expr->lexpr, &number))
+		if (is_number_of(expr->rexpr, expr->lexpr, &number))
 			return compare_count(syntax, expr->rexpr, comparisons[i].exchanged,
 								 number, expr->location);
 	}
@@ -651,11 +649,12 @@ rewrite_between(Syntax *syntax, A_Expr *expr)
 		below = negation(stage_time_reaches(syntax, expr->lexpr, high, true),
 						 expr->location);
 	}
-	else if (is_count(expr->lexpr))
+	else if (is_count(expr->lexpr) || is_score(expr->lexpr))
 	{
 		VocabularyCall *call;
 
-		if (!constant_integer(low, &from) || !constant_integer(high, &to))
+		if (!is_number_of(expr->lexpr, low, &from) ||
+			!is_number_of(expr->lexpr, high, &to))
 			return NULL;
 		if (symmetric && from > to)
 		{
@@ -725,6 +724,8 @@ count_reaches(Syntax *syntax, VocabularyCall *call, int64 number, bool beyond)
 {
 	if (beyond && pg_add_s64_overflow(number, 1, &number))
 		return boolean_node(false);
+	if (call->word->kind == ATOM_SCORE)
+		return use_atom(syntax, call, ATOM_SCORE_REACHES, number);
 	if (number < 1)
 		return boolean_node(true);
 	return use_atom(syntax, call, ATOM_DID, number);
@@ -744,6 +745,23 @@ static bool
 is_count(Node *node)
 {
 	return is_call_of(node, "event_count");
+}
+
+static bool
+is_score(Node *node)
+{
+	return is_call_of(node, "score");
+}
+
+/*
+ * Is this a call of event_count or score, and that a constant which it can be
+ * compared with?  For a score it is given in billionths.
+ */
+static bool
+is_number_of(Node *call, Node *constant, int64 *number)
+{
+	return is_count(call) ? constant_integer(constant, number) :
+		is_score(call) && constant_points(constant, number);
 }
 
 static bool
@@ -800,6 +818,14 @@ read_call(Syntax *syntax, FuncCall *call)
 		case ATOM_IN_SEGMENT:
 		case ATOM_IN_LAST:
 		case ATOM_TIME_IN_STAGE:
+			break;
+		case ATOM_SCORE:
+			if (syntax->scope->in_score)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("score cannot be used in a rule of a score"),
+						 errhint("Give this score the rules of the other one too."),
+						 parser_errposition(syntax->pstate, call->location)));
 			break;
 		case ATOM_OPEN_DEALS:
 			if (!OidIsValid(syntax->scope->deals))

@@ -20,7 +20,7 @@ typedef struct AtomUse
 {
 	VocabularyCall *call;		/* several uses may share one */
 	AtomKind	kind;
-	int64		times;			/* for ATOM_DID */
+	int64		times;			/* for ATOM_DID and ATOM_SCORE_REACHES */
 } AtomUse;
 
 typedef struct Syntax

@@ -9,7 +9,7 @@
  * so that every error can point at the argument.
  *
  * All results are allocated in the current memory context.  Nothing here
- * takes a lock.  Bad calls raise 22023, words that are not built yet 0A000.
+ * takes a lock.  Bad calls raise 22023.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,15 +17,18 @@
 
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
+#include "common/int.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parse_type.h"
 #include "utils/builtins.h"
 #include "utils/formatting.h"
+#include "utils/numeric.h"
 #include "utils/varlena.h"
 
 #include "compat.h"
+#include "points.h"
 #include "vocabulary.h"
 
 /* An interval longer than this can take a clock out of range. */
@@ -95,7 +98,10 @@ static const VocabularyWord vocabulary[] = {
 	"time_in_stage() >= interval"},
 	{"open_deals", WORD_ATOM, ATOM_OPEN_DEALS, 0, {E_FILTER},
 	"open_deals([filter])"},
-	{"score", WORD_PLANNED, ATOM_DID, 0, {ARGUMENT_NONE}, NULL},
+	{"event_times", WORD_ATOM, ATOM_TIMES, 1,
+		{E_EVENT, E_FILTER, E_TIMES, E_WITHIN},
+	"event_times(event [, filter] [, times => n] [, within => interval])"},
+	{"score", WORD_ATOM, ATOM_SCORE, 1, {ARGUMENT_NAME}, "score(name)"},
 };
 
 /* Indexed by WordArgument. */
@@ -149,10 +155,7 @@ vocabulary_names(void)
 	List	   *names = NIL;
 
 	for (int i = 0; i < (int) lengthof(vocabulary); i++)
-	{
-		if (vocabulary[i].form != WORD_PLANNED)
-			names = lappend(names, unconstify(char *, vocabulary[i].name));
-	}
+		names = lappend(names, unconstify(char *, vocabulary[i].name));
 	return names;
 }
 
@@ -169,7 +172,7 @@ vocabulary_read(ParseState *pstate, const VocabularyWord *word,
 	match_arguments(pstate, word, call, given);
 
 	result->word = word;
-	result->times = 1;
+	result->times = word->kind == ATOM_TIMES ? 0 : 1;
 	result->pstate = pstate;
 	result->location = call->location;
 	result->value = given[ARGUMENT_VALUE];
@@ -526,6 +529,36 @@ constant_integer(Node *node, int64 *result)
 }
 
 /*
+ * constant_points: is the node a number that has at most nine decimals and
+ * fits?  Then it is given in billionths.
+ */
+bool
+constant_points(Node *node, int64 *result)
+{
+	A_Const    *constant = (A_Const *) node;
+	Datum		number;
+	char	   *text;
+	char	   *end;
+
+	if (constant_integer(node, result))
+		return !pg_mul_s64_overflow(*result, POINTS_ONE, result);
+	if (node == NULL || !IsA(node, A_Const) || constant->isnull ||
+		!IsA(&constant->val, Float))
+		return false;
+	number = DirectFunctionCall3(numeric_in,
+								 CStringGetDatum(constant->val.fval.fval),
+								 ObjectIdGetDatum(InvalidOid),
+								 Int32GetDatum(-1));
+	number = DirectFunctionCall2(numeric_mul, number,
+								 NumericGetDatum(int64_to_numeric(POINTS_ONE)));
+	number = DirectFunctionCall1(numeric_trim_scale, number);
+	text = DatumGetCString(DirectFunctionCall1(numeric_out, number));
+	errno = 0;
+	*result = strtoi64(text, &end, 10);
+	return errno == 0 && end != text && *end == '\0';
+}
+
+/*
  * vocabulary_row: whose columns a word's filter and value look at.
  */
 const char *
@@ -552,13 +585,15 @@ add_arguments(StringInfo buf, const VocabularyCall *call, AtomKind kind,
 	bool		then = kind == ATOM_DID_THEN;
 	bool		pause = kind == ATOM_STOPPED || kind == ATOM_RESTARTED;
 	bool		periods = kind == ATOM_REGULARLY;
+	bool		named = kind == ATOM_IN_SEGMENT || kind == ATOM_SCORE ||
+		kind == ATOM_SCORE_REACHES;
 
 	if (call->column_text)
 		appendStringInfoString(buf, call->column_text);
 	else if (kind != ATOM_OPEN_DEALS)
 		appendStringInfoString(buf,
-							   quote_literal_cstr(kind == ATOM_IN_SEGMENT ?
-												  call->segment : call->event));
+							   quote_literal_cstr(named ? call->segment :
+												  call->event));
 	if (then)
 		appendStringInfo(buf, ", %s", quote_literal_cstr(call->second_event));
 	if (call->value_text)
@@ -570,7 +605,8 @@ add_arguments(StringInfo buf, const VocabularyCall *call, AtomKind kind,
 	if (call->second_filter_text)
 		appendStringInfo(buf, ", second_filter => %s",
 						 call->second_filter_text);
-	if (periods || (kind == ATOM_DID && times != 1))
+	if (periods || (kind == ATOM_DID && times != 1) ||
+		(kind == ATOM_TIMES && times != 0))
 		appendStringInfo(buf, ", times => " INT64_FORMAT, times);
 	if (call->within)
 		add_interval(buf, pause ? ", active => " : periods ? ", per => " :
@@ -584,6 +620,24 @@ add_arguments(StringInfo buf, const VocabularyCall *call, AtomKind kind,
 }
 
 /*
+ * What a score is compared with: billionths of a point.  The next billionth
+ * after a round number is what is beyond that number.
+ */
+static void
+add_bound(StringInfo buf, int64 bound)
+{
+	bool		beyond = bound % 1000 == 1 || bound % 1000 == -999;
+	Numeric		number = int64_div_fast_to_numeric(bound - (beyond ? 1 : 0),
+												   POINTS_DIGITS);
+	Datum		shortest = DirectFunctionCall1(numeric_trim_scale,
+											   NumericGetDatum(number));
+
+	appendStringInfo(buf, " %s %s", beyond ? ">" : ">=",
+					 DatumGetCString(DirectFunctionCall1(numeric_out,
+														 shortest)));
+}
+
+/*
  * Canonical text of the atom that a call stands for.  The settings that the
  * compiler pins decide how intervals are written.
  */
@@ -592,12 +646,13 @@ vocabulary_definition(const VocabularyCall *call, AtomKind kind, int64 times)
 {
 	StringInfoData buf;
 	const char *name = NULL;
+	AtomKind	word = kind == ATOM_SCORE_REACHES ? ATOM_SCORE : kind;
 
 	for (int i = 0; i < (int) lengthof(vocabulary) && name == NULL; i++)
 	{
 		if ((vocabulary[i].form == WORD_ATOM ||
 			 vocabulary[i].form == WORD_COMPARED) &&
-			vocabulary[i].kind == kind)
+			vocabulary[i].kind == word)
 			name = vocabulary[i].name;
 	}
 
@@ -610,6 +665,8 @@ vocabulary_definition(const VocabularyCall *call, AtomKind kind, int64 times)
 		add_arguments(&buf, call, kind, times);
 		appendStringInfoChar(&buf, ')');
 	}
+	if (kind == ATOM_SCORE_REACHES)
+		add_bound(&buf, times);
 	return buf.data;
 }
 

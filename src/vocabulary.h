@@ -18,8 +18,7 @@ typedef enum WordForm
 	WORD_VISITED,				/* becomes an ATOM_DID */
 	WORD_COMPARED,				/* becomes an atom with what it is compared
 								 * with */
-	WORD_AT_LEAST,				/* becomes plain SQL */
-	WORD_PLANNED				/* not built yet */
+	WORD_AT_LEAST				/* becomes plain SQL */
 } WordForm;
 
 typedef enum WordArgument
@@ -62,7 +61,7 @@ typedef struct VocabularyCall
 	const VocabularyWord *word;
 	char	   *event;			/* for did_then the first */
 	char	   *second_event;
-	char	   *segment;
+	char	   *segment;		/* or score */
 	char	   *pattern;
 	ColumnRef  *column;
 	Node	   *value;
@@ -97,5 +96,6 @@ extern const char *vocabulary_row(const VocabularyWord *word);
 extern char *vocabulary_definition(const VocabularyCall *call, AtomKind kind,
 								   int64 times);
 extern bool constant_integer(Node *node, int64 *result);
+extern bool constant_points(Node *node, int64 *result);
 
 #endif							/* LIFECYCLE_VOCABULARY_H */

@@ -1040,6 +1040,7 @@ BEGIN
 	END LOOP;
 	PERFORM lifecycle.create_model_tables(model_name, key_types[1], key_types[2], key_types[3]);
 	PERFORM lifecycle.create_task_tables(model_name, key_types[1], key_types[2], key_types[3]);
+	PERFORM lifecycle.create_score_tables(model_name);
 
 	INSERT INTO lifecycle.model (name, contacts, companies, deals, events, template, embedded)
 	VALUES (model_name, contacts, companies, deals, events, lower(template), embedded)

@@ -643,7 +643,7 @@ SET client_min_messages = warning
 AS $$
 DECLARE
 	m lifecycle.model := lifecycle.find_own_model(model);
-	own text[] := '{stage,lead_status,pipeline,deal_stage,setting,segment,atom,rule,contact_state,segment_member,segment_history,stage_history,lead_status_history,deal_history,stage_count,outbox,problem,clock,owner,task}';
+	own text[] := '{stage,lead_status,pipeline,deal_stage,setting,segment,atom,rule,contact_state,segment_member,segment_history,stage_history,lead_status_history,deal_history,stage_count,outbox,problem,clock,owner,task,score_definition,score_rule}';
 	others text[];
 BEGIN
 	PERFORM lifecycle.check_argument('cascade', lifecycle_drop.cascade);

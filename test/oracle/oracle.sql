@@ -345,6 +345,134 @@ END
 $$;
 COMMENT ON FUNCTION oracle.check_deals(text) IS 'Deals: is_open by the deal stage, one open deal per contact and pipeline, history and column.';
 
+-- ---- lead scores
+
+CREATE TABLE oracle.score_condition (
+    model text NOT NULL,
+    score text NOT NULL,
+    rule text NOT NULL,
+    query text NOT NULL,
+    PRIMARY KEY (model, score, rule)
+);
+COMMENT ON TABLE oracle.score_condition IS 'Conditions of rules of scores that are more than plain SQL over the contact, as a query that returns the keys of the contacts for which they hold at the instant $1.';
+
+-- The query that gives, for one rule: contact, what its points add to (group,
+-- decay, length) and points times weight, in billionths, exactly.
+CREATE FUNCTION oracle.score_rule_query(of_model text, of_score text, of_rule text)
+RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    rule record;
+    registry lifecycle.model;
+    length numeric;
+    weight text := '1';
+BEGIN
+    SELECT * INTO registry FROM lifecycle.model m WHERE m.name = of_model;
+    EXECUTE format('SELECT * FROM %I.score_rule r WHERE r.score = $1 AND r.name = $2', of_model)
+        INTO rule USING of_score, of_rule;
+    IF rule.condition IS NOT NULL THEN
+        RETURN format('SELECT q.k::text, %L::text, ''none'', 1::numeric, %s * 1000000000::numeric FROM (%s) AS q(k)',
+            rule.in_group, rule.points,
+            coalesce((SELECT c.query FROM oracle.score_condition c
+                      WHERE c.model = of_model AND c.score = of_score AND c.rule = of_rule),
+                     format('SELECT %s FROM %s r WHERE %s', oracle.role_expression(of_model, 'contacts', 'key'),
+                            registry.contacts, rule.condition)));
+    END IF;
+    length := extract(epoch FROM coalesce(rule.linear_decay, rule.half_life)) * 1000000;
+    IF rule.linear_decay IS NOT NULL THEN
+        weight := format('greatest(0, %s - e.age)', length::bigint);
+    ELSIF rule.half_life IS NOT NULL THEN
+        weight := format('CASE WHEN e.age >= 50 * %1$s::bigint THEN 0 ELSE floor(power(2::float8, -(e.age::float8 / %1$s::float8)) * 1125899906842624::float8)::bigint END',
+                         length::bigint);
+    END IF;
+    RETURN format($query$
+        SELECT e.contact, %1$L::text, %2$L, %3$s::numeric, sum(%4$s * 1000000000::numeric * (%5$s))
+        FROM (SELECT (%6$s)::text AS contact,
+                  (extract(epoch FROM $1 - (%7$s)) * 1000000)::bigint AS age,
+                  row_number() OVER (PARTITION BY %6$s ORDER BY %7$s DESC) AS latest
+              FROM %8$s r
+              WHERE (%9$s) = %10$L AND (%7$s) <= $1 AND (%11$s)) e
+        WHERE e.latest <= %12$s
+        GROUP BY e.contact $query$,
+        rule.in_group,
+        CASE WHEN rule.linear_decay IS NOT NULL THEN 'linear' WHEN rule.half_life IS NOT NULL THEN 'half' ELSE 'none' END,
+        CASE WHEN rule.linear_decay IS NOT NULL THEN length::bigint
+             WHEN rule.half_life IS NOT NULL THEN 1125899906842624 ELSE 1 END,
+        rule.points, weight,
+        oracle.role_expression(of_model, 'events', 'contact'),
+        oracle.role_expression(of_model, 'events', 'time'), registry.events,
+        oracle.role_expression(of_model, 'events', 'name'), rule.event,
+        coalesce(rule.filter, 'true'), coalesce(rule.times, 2147483647));
+END
+$$;
+COMMENT ON FUNCTION oracle.score_rule_query(text, text, text) IS 'Plain SQL that computes what one rule of a score adds for each contact at the instant $1.';
+
+-- A score of every contact, as docs/scores.md says: rules of a group that decay
+-- alike are added up and cut to a billionth, groups are capped and added up, the
+-- total is capped and floored and rounded down.
+CREATE FUNCTION oracle.score(of_model text, of_score text, clock timestamptz)
+RETURNS TABLE (contact text, points numeric)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    parts text;
+    of_contacts regclass := (SELECT m.contacts FROM lifecycle.model m WHERE m.name = of_model);
+BEGIN
+    EXECUTE format('SELECT string_agg(format(''SELECT %%L::interval, q.* FROM (%%s) q (contact, in_group, decay, weight, sum)'',
+                        coalesce(r.linear_decay, r.half_life), oracle.score_rule_query(%L, r.score, r.name)), '' UNION ALL '')
+                    FROM %I.score_rule r WHERE r.score = $1', of_model, of_model)
+        INTO parts USING of_score;
+    RETURN QUERY EXECUTE format($query$
+        WITH
+            part (length, contact, in_group, decay, weight, sum) AS (%1$s),
+            alike AS (
+                SELECT p.contact, p.in_group, div(sum(p.sum), p.weight) AS points
+                FROM part p GROUP BY p.contact, p.in_group, p.decay, p.length, p.weight),
+            grouped AS (
+                SELECT a.contact, least(sum(a.points), (d.groups ->> a.in_group)::numeric * 1000000000) AS points
+                FROM alike a, %2$I.score_definition d
+                WHERE d.name = %3$L
+                GROUP BY a.contact, a.in_group, d.groups),
+            total AS (
+                SELECT (%4$s)::text AS contact, coalesce((SELECT sum(g.points) FROM grouped g WHERE g.contact = (%4$s)::text), 0) AS points
+                FROM %5$s r)
+        SELECT t.contact,
+            floor(greatest(least(t.points, d.cap * 1000000000), d.floor * 1000000000) / 10::numeric ^ (9 - d.decimals)) / 10::numeric ^ d.decimals
+        FROM total t, %2$I.score_definition d
+        WHERE d.name = %3$L $query$,
+        coalesce(parts, 'SELECT NULL::interval, NULL::text, NULL::text, NULL::text, 1::numeric, 0::numeric'),
+        of_model, of_score, oracle.role_expression(of_model, 'contacts', 'key'), of_contacts)
+    USING clock;
+END
+$$;
+COMMENT ON FUNCTION oracle.score(text, text, timestamptz) IS 'The score of each contact at an instant, from the events and the rules by plain SQL.';
+
+-- What lifecycle_score says of each contact.
+CREATE FUNCTION oracle.check_scores(of_model text, clock timestamptz)
+RETURNS TABLE (what text, key text, expected text, actual text)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    one record;
+    home name := (SELECT n.nspname FROM pg_extension x JOIN pg_namespace n ON n.oid = x.extnamespace WHERE x.extname = 'lifecycle');
+BEGIN
+    FOR one IN EXECUTE format('SELECT d.name FROM %I.score_definition d ORDER BY d.name', of_model) LOOP
+        RETURN QUERY EXECUTE format($query$
+            SELECT 'score ' || %1$L, e.contact, e.points::text, a.points::text
+            FROM oracle.score(%2$L, %1$L, $1) e
+            CROSS JOIN LATERAL %3$I.lifecycle_score(%2$L, e.contact, %1$L, $1) a (points)
+            WHERE e.points IS DISTINCT FROM a.points
+            $query$, one.name, of_model, home)
+        USING clock;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION oracle.check_scores(text, timestamptz) IS 'Scores of all contacts against oracle.score.';
+
 CREATE FUNCTION oracle.check(model text, clock timestamptz)
 RETURNS TABLE (what text, key text, expected text, actual text)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -364,6 +492,7 @@ BEGIN
         UNION ALL SELECT * FROM oracle.check_statuses(model, 'contacts')
         UNION ALL SELECT * FROM oracle.check_statuses(model, 'companies')
         UNION ALL SELECT * FROM oracle.check_deals(model)
+        UNION ALL SELECT * FROM oracle.check_scores(model, clock)
         ORDER BY 1, 2;
     PERFORM set_config('TimeZone', session_zone, true);
 END

@@ -1,0 +1,222 @@
+/*-------------------------------------------------------------------------
+ *
+ * score_api.c
+ *	  Scores of contacts that SQL asks for.
+ *
+ * They are computed from the events up to the instant that is asked for, and
+ * from the rows of contacts, companies and deals as they are: of columns
+ * there is no history.  Nothing is locked or written.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "lifecycle.h"
+
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+
+#include "api.h"
+#include "evaluate.h"
+#include "prepare.h"
+#include "score.h"
+
+PG_FUNCTION_INFO_V1(lifecycle_score);
+PG_FUNCTION_INFO_V1(lifecycle_why_score);
+
+/* A score of one contact at one instant. */
+typedef struct Reading
+{
+	Model	   *model;
+	TimestampTz at;
+	ScoreSpec  *spec;
+	PointsInput *inputs;		/* by rule */
+} Reading;
+
+/*
+ * Make up the contact's part of a run.  Raises 02000 if there is no such
+ * contact.
+ */
+static Work *
+read_contact(Run *run, Datum contact, const char *text)
+{
+	StateReader *reader;
+	StateRow   *state;
+	Work	   *work;
+
+	run->works_allocated = 1;
+	run->works = palloc(sizeof(Work *));
+	work = prepare_append_work(run, contact);
+	prepare_lock_some(run, &contact, 1);
+	prepare_read_companies(run);
+	if (!work->found)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("contact \"%s\" of model \"%s\" does not exist", text,
+						run->model->name)));
+	reader = state_begin_read(run->model);
+	state = state_read(reader, contact);
+	state_end_read(reader);
+
+	/* Atoms above 0 are unknown to this state: all are looked up. */
+	work->state = state_new(0);
+	for (int i = 0; state != NULL && i < state->nsegments; i++)
+		state_set_segment(work->state, state->segments[i], true);
+	return work;
+}
+
+/*
+ * The arguments (model, contact, score, at) that all functions have, and what
+ * the contact has done for the score.  The caller is connected to SPI; the
+ * inputs live in the run's context, which the caller ends.
+ */
+static Run *
+read_score(FunctionCallInfo fcinfo, Reading *reading)
+{
+	Model	   *model = model_by_name(text_argument(fcinfo, 0, "model"));
+	char	   *key_text;
+	Datum		contact = key_argument(fcinfo, 1, &model->contact_key,
+									   "contact", &key_text);
+	char	   *name = text_argument(fcinfo, 2, "score");
+	Run		   *run;
+	MemoryContext old;
+	Expression *expression;
+	Work	   *work;
+	UserSpan	span;
+
+	check_may_read(model);
+	run = run_start(model);
+	run->no_lock = true;
+	run->clock = PG_ARGISNULL(3) ? run_clock(model) :
+		PG_GETARG_TIMESTAMPTZ(3);
+	run->clock_given = true;
+	if (TIMESTAMP_NOT_FINITE(run->clock))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("instant of a score must be finite")));
+	expression = score_expression(model, name);
+	old = MemoryContextSwitchTo(run->round_context);
+	work = read_contact(run, contact, key_text);
+	span_read(&span, model->table[CONTACTS].owner);
+	evaluate_rows(run, work);
+	reading->spec = expression->scores[0]->spec;
+	reading->inputs = score_inputs(run, work, expression->scores[0]);
+	span_end(&span);
+	reading->model = model;
+	reading->at = run->clock;
+	run->nworks = 0;
+	MemoryContextSwitchTo(old);
+	return run;
+}
+
+/*
+ * lifecycle_score(model, contact, score, at): the contact's points at an
+ * instant, now if null.
+ *
+ * Needs SELECT on contacts and events; raises 22023 for an unknown model or a
+ * key of the wrong type, 42704 for an unknown score, 02000 for an unknown
+ * contact, and what a rule of the score raises.
+ */
+Datum
+lifecycle_score(PG_FUNCTION_ARGS)
+{
+	Reading		reading;
+	Run		   *run;
+	int64		total;
+	MemoryContext old = CurrentMemoryContext;
+	Numeric		result;
+
+	SPI_connect();
+	run = read_score(fcinfo, &reading);
+	total = points_total(reading.spec, reading.inputs, reading.at);
+	MemoryContextSwitchTo(old);
+	result = score_numeric(reading.spec, total);
+	evaluate_end(run);
+	run_finish(run);
+	SPI_finish();
+	PG_RETURN_NUMERIC(result);
+}
+
+/*
+ * Billionths as a number, without zeros at its end.
+ */
+static Datum
+billionths_datum(int64 points)
+{
+	Numeric		number = int64_div_fast_to_numeric(points, POINTS_DIGITS);
+
+	return DirectFunctionCall1(numeric_trim_scale, NumericGetDatum(number));
+}
+
+static void
+put_part(ReturnSetInfo *result, const char *part, const char *name,
+		 const char *group, int64 number, Datum points, Datum counted)
+{
+	Datum		values[6];
+	bool		nulls[6] = {false};
+
+	values[0] = CStringGetTextDatum(part);
+	values[1] = CStringGetTextDatum(name);
+	values[2] = TEXT_OR_NULL(group);
+	nulls[2] = group == NULL;
+	values[3] = Int64GetDatum(number);
+	nulls[3] = number < 0;
+	values[4] = points;
+	values[5] = counted;
+	nulls[5] = counted == (Datum) 0;
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+static void
+put_reading(ReturnSetInfo *result, const Reading *reading)
+{
+	const ScoreSpec *spec = reading->spec;
+	int64	   *before = palloc((spec->ngroups + 1) * sizeof(int64));
+	int64	   *after = palloc((spec->ngroups + 1) * sizeof(int64));
+	int64		sum = 0;
+
+	for (int i = 0; i < spec->nrules; i++)
+	{
+		const PointsRule *rule = &spec->rules[i];
+		const PointsInput *input = &reading->inputs[i];
+
+		put_part(result, "rule", rule->name, spec->groups[rule->group].name,
+				 rule->decay == DECAY_NONE ? input->number : input->ntimes,
+				 billionths_datum(points_of_rule(spec, reading->inputs, i,
+												 reading->at)), (Datum) 0);
+	}
+	points_of_groups(spec, reading->inputs, reading->at, before, after);
+	for (int i = 0; i < spec->ngroups; i++)
+	{
+		sum += after[i];
+		if (spec->groups[i].name != NULL)
+			put_part(result, "group", spec->groups[i].name, NULL, -1,
+					 billionths_datum(before[i]), billionths_datum(after[i]));
+	}
+	put_part(result, "score", spec->name, NULL, -1, billionths_datum(sum),
+			 NumericGetDatum(score_numeric(spec, points_total(spec,
+															  reading->inputs,
+															  reading->at))));
+}
+
+/*
+ * lifecycle_why_score(model, contact, score, at): the parts of the contact's
+ * score, one row a rule, a group and for the score.  Needs and raises as
+ * lifecycle_score.
+ */
+Datum
+lifecycle_why_score(PG_FUNCTION_ARGS)
+{
+	Reading		reading;
+	Run		   *run;
+
+	compat_init_result(fcinfo);
+	SPI_connect();
+	run = read_score(fcinfo, &reading);
+	put_reading((ReturnSetInfo *) fcinfo->resultinfo, &reading);
+	evaluate_end(run);
+	run_finish(run);
+	SPI_finish();
+	return (Datum) 0;
+}
