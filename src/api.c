@@ -68,7 +68,8 @@ read_key(void *arg)
 
 /*
  * key_argument: the key in an argument of type "any"; its text form in
- * *key_text.
+ * *key_text.  `what` it is a key of is for messages.  Raises 22004 if it is
+ * null, 22023 if it is no key.
  */
 Datum
 key_argument(FunctionCallInfo fcinfo, int number, KeyType *key,
@@ -250,7 +251,8 @@ lifecycle_set_lead_status(PG_FUNCTION_ARGS)
 }
 
 /*
- * check_may_read: raises 42501 unless the caller may read contacts and events.
+ * check_may_read: raises 42501 unless the caller may SELECT from contacts and
+ * events.
  */
 void
 check_may_read(Model *model)

@@ -202,6 +202,33 @@ network_compile(Model *model, const char *text, bool predicate,
 }
 
 /*
+ * network_compile_once: a predicate that is evaluated and then forgotten, in
+ * the current context.  Raises what the predicate compiler raises.
+ */
+Expression *
+network_compile_once(Model *model, const char *text)
+{
+	return compile_expression(model,
+						   predicate_compile(&model->scope, text, true),
+						   NULL);
+}
+
+/*
+ * network_forget: free what the memory context of such an expression does
+ * not.
+ */
+void
+network_forget(Expression *expression)
+{
+	for (int i = 0; i < list_length(expression->predicate->atoms); i++)
+	{
+		if (expression->atoms[i]->plan != NULL)
+			SPI_freeplan(expression->atoms[i]->plan);
+		expression->atoms[i]->plan = NULL;
+	}
+}
+
+/*
  * network_compile_segment: compile a segment at its first use.  Raises what
  * the compiler raises, and again at every later use, so that the problem is
  * recorded for each contact.

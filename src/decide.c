@@ -580,19 +580,20 @@ decide_round(Run *run)
 }
 
 /*
- * decide_is_member: evaluate one segment of one contact as of now, from the
- * events, without locks and without writing.  Segments that it names count
- * as recorded.  Raises 02000 if there is no such contact.
+ * decide_look_at: one contact as it is now, without locks and without
+ * writing, in the run's round context.  No atom is known, so that all are
+ * computed from the events; memberships are as recorded.  Raises 02000 if
+ * there is no such contact, whose key is `text` in messages.
  */
-bool
-decide_is_member(Run *run, Datum contact, const char *text, int segment)
+Work *
+decide_look_at(Run *run, Datum contact, const char *text)
 {
 	MemoryContext old = MemoryContextSwitchTo(run->round_context);
 	StateReader *reader;
 	StateRow   *state;
 	Work	   *work;
-	bool		result;
 
+	run->no_lock = true;
 	run->works_allocated = 1;
 	run->works = palloc(sizeof(Work *));
 	work = prepare_append_work(run, contact);
@@ -611,6 +612,22 @@ decide_is_member(Run *run, Datum contact, const char *text, int segment)
 	work->state = state_new(0);
 	for (int i = 0; state != NULL && i < state->nsegments; i++)
 		state_set_segment(work->state, state->segments[i], true);
+	MemoryContextSwitchTo(old);
+	return work;
+}
+
+/*
+ * decide_is_member: evaluate one segment of one contact as of now, from the
+ * events, without locks and without writing.  Segments that it names count
+ * as recorded.  Raises 02000 if there is no such contact.
+ */
+bool
+decide_is_member(Run *run, Datum contact, const char *text, int segment)
+{
+	Work	   *work = decide_look_at(run, contact, text);
+	MemoryContext old = MemoryContextSwitchTo(run->round_context);
+	bool		result;
+
 	work->segments = list_make1_int(segment);
 	work->touched = true;
 	evaluate_works(run);

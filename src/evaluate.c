@@ -255,16 +255,20 @@ evaluate_atom(Run *run, Work *work, Atom *atom)
 }
 
 /*
- * The value of a score, which is that of an expression's atom.
+ * evaluate_number: the value of an atom, by its number in an expression, for
+ * this contact, whose rows are in the slots (evaluate_rows); not for
+ * METHOD_SEGMENT.  Raises what its filter and value raise.
  */
-static AtomValue
-fetch_score(Run *run, Work *work, Expression *expression, int number)
+AtomValue
+evaluate_number(Run *run, Work *work, Expression *expression, int number)
 {
 	Atom	   *atom = expression->atoms[number];
 	const WorkValue *known = known_value(work, atom);
 	AtomValue	value;
 	MemoryContext old;
 
+	if (atom->method != METHOD_SCORE)
+		return evaluate_atom(run, work, atom);
 	if (known != NULL)
 		return known->value;
 	old = MemoryContextSwitchTo(run->round_context);
@@ -298,11 +302,8 @@ fetch_param(ParamListInfo params, int paramid, bool speculative,
 										  atom->segment_id));
 		return workspace;
 	}
-	if (atom->method == METHOD_SCORE)
-		value = fetch_score(evaluation->run, evaluation->work,
+	value = evaluate_number(evaluation->run, evaluation->work,
 							evaluation->expression, paramid - 1);
-	else
-		value = evaluate_atom(evaluation->run, evaluation->work, atom);
 	workspace->isnull = value.isnull;
 	workspace->value = atom->spec->kind == ATOM_DID ?
 		BoolGetDatum(DatumGetInt64(value.value) >= atom->spec->times) :
@@ -443,6 +444,44 @@ evaluate_in(ExprContext *econtext, Run *run, Work *work,
 	if (expression->user_functions)
 		path_unpin(level);
 	return result;
+}
+
+/* A predicate that may fail. */
+typedef struct PredicateArg
+{
+	Run		   *run;
+	Work	   *work;
+	Expression *expression;
+	bool		holds;
+} PredicateArg;
+
+static void
+evaluate_predicate(void *arg)
+{
+	PredicateArg *task = arg;
+	bool		isnull;
+	Datum		value = evaluate_expression(task->run, task->work,
+											task->expression, &isnull);
+
+	task->holds = !isnull && DatumGetBool(value);
+}
+
+/*
+ * evaluate_holds: does a predicate hold for this contact, whose rows are in
+ * the slots?  With `may_fail` one that raises an error does not hold; else it
+ * is raised, which saves the subtransaction.
+ */
+bool
+evaluate_holds(Run *run, Work *work, Expression *expression, bool may_fail)
+{
+	PredicateArg task = {run, work, expression, false};
+	ErrorData  *error;
+
+	if (!may_fail)
+		evaluate_predicate(&task);
+	else if (!run_try(evaluate_predicate, &task, &error))
+		return false;
+	return task.holds;
 }
 
 /*

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * explain.c
- *	  Texts looked at without saving them: compile, preview, explain.
+ *	  What a text is made of: compile, and lifecycle_explain.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,15 +18,13 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
-#include "evaluate.h"
-#include "refresh.h"
+#include "network.h"
 #include "registry.h"
 
 PG_FUNCTION_INFO_V1(compile);
 PG_FUNCTION_INFO_V1(reload);
 PG_FUNCTION_INFO_V1(nearest);
 PG_FUNCTION_INFO_V1(lifecycle_explain);
-PG_FUNCTION_INFO_V1(lifecycle_preview);
 
 /* Kinds of texts, as rule.sql and segment.sql name them. */
 typedef struct TextKind
@@ -330,103 +328,5 @@ lifecycle_explain(PG_FUNCTION_ARGS)
 								 nulls);
 		}
 	}
-	return (Datum) 0;
-}
-
-/* What a preview hands to the batches. */
-typedef struct PreviewArg
-{
-	ContactScan		scan;
-	Run		   *run;
-	Expression *expression;
-	bool		needs_state;
-	ReturnSetInfo *result;
-} PreviewArg;
-
-static void
-preview_batch(ContactScan *scan)
-{
-	PreviewArg *arg = (PreviewArg *) scan;
-	Model	   *model = scan->model;
-	StateReader *reader = arg->needs_state ? state_begin_read(model) : NULL;
-	UserSpan	span;
-
-	span_read(&span, model->table[CONTACTS].owner);
-	for (int i = 0; i < scan->count; i++)
-	{
-		Work		work = {0};
-		bool		isnull;
-		Datum		value;
-
-		work.contact = refresh_value(scan, i, 1, &isnull);
-		work.found = true;
-		work.row = run_copy_row(refresh_value(scan, i, 2, &isnull));
-		value = refresh_value(scan, i, 3, &isnull);
-		if (!isnull)
-			work.company_row = run_copy_row(value);
-		work.values = refresh_atoms(scan, i);
-		if (reader != NULL)
-			work.state = state_read(reader, work.contact);
-		if (work.state == NULL)
-			work.state = state_new(0);
-		evaluate_rows(arg->run, &work);
-		value = evaluate_expression(arg->run, &work, arg->expression, &isnull);
-		if (!isnull && DatumGetBool(value))
-		{
-			Datum		key = CStringGetTextDatum(key_to_text(&model->contact_key,
-															  work.contact));
-			bool		nulls = false;
-
-			tuplestore_putvalues(arg->result->setResult, arg->result->setDesc,
-								 &key, &nulls);
-		}
-	}
-	span_end(&span);
-	if (reader != NULL)
-		state_end_read(reader);
-}
-
-/*
- * lifecycle_preview(model text, predicate text): the keys, as text, of the
- * contacts for which the predicate holds now; nothing is saved or locked.
- *
- * Raises 42501 unless the caller owns the model, and what the predicate
- * compiler and the predicate raise.
- */
-Datum
-lifecycle_preview(PG_FUNCTION_ARGS)
-{
-	PreviewArg	arg = {{0}};
-	Model	   *model = model_by_name(text_argument(fcinfo, 0, "model"));
-	char	   *source = text_argument(fcinfo, 1, "predicate");
-	int			natoms;
-
-	compat_init_result(fcinfo);
-	arg.result = (ReturnSetInfo *) fcinfo->resultinfo;
-	model_check_owner(model);
-	(void) compile_text(model, source, &text_kinds[0]);
-
-	SPI_connect();
-	arg.run = run_start(model);
-	arg.expression = network_compile(model, source, true, false, false);
-	natoms = list_length(arg.expression->predicate->atoms);
-	arg.scan.model = model;
-	arg.scan.clock = arg.run->clock = run_clock(model);
-	arg.scan.atoms = palloc((natoms + 1) * sizeof(Atom *));
-	for (int i = 0; i < natoms; i++)
-	{
-		if (arg.expression->atoms[i]->method == METHOD_SEGMENT)
-			arg.needs_state = true;
-		else if (atom_is_scanned(arg.expression->atoms[i]))
-			arg.scan.atoms[arg.scan.natoms++] = arg.expression->atoms[i];
-	}
-	if (arg.scan.natoms > MAX_JOINED_ATOMS)
-		arg.scan.natoms = 0;
-	arg.scan.rows = true;
-	arg.scan.work = preview_batch;
-	refresh_scan(&arg.scan);
-	evaluate_end(arg.run);
-	run_finish(arg.run);
-	SPI_finish();
 	return (Datum) 0;
 }

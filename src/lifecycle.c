@@ -7,8 +7,8 @@
  *
  *	  ingest.c, object.c, deal.c	triggers on the four application tables
  *	  worker.c						background processes that call tick.c
- *	  tick.c, api.c, explain.c, verify.c	what SQL calls
- *	  worker.c						background processes that call it
+ *	  tick.c, api.c, verify.c		what SQL calls
+ *	  explain.c, why.c, clause.c, witness.c, preview.c	questions about a text
  *	  step.c						contacts that are due, instant by instant
  *	  refresh.c						segments of all contacts at once
  *	  run.c							one run of the engine: rounds of work

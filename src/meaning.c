@@ -287,11 +287,13 @@ periods_sql(const Meaning *meaning)
 }
 
 /*
- * A time with an interval added, by the calendar of the model's time zone:
- * as timestamptz_pl_interval does it, months, then days, then the rest.
+ * meaning_add_interval: a time with an interval added, by the calendar of the
+ * model's time zone: as timestamptz_pl_interval does it, months, then days,
+ * then the rest.
  */
-static char *
-add_interval(const Model *model, const char *time, const Interval *interval)
+char *
+meaning_add_interval(const Model *model, const char *time,
+					 const Interval *interval)
 {
 	const char *zone = quote_literal_cstr(model->zone_name);
 	char	   *result = pstrdup(time);
@@ -338,7 +340,8 @@ sequence_sql(const Meaning *meaning)
 					 " pg_catalog.max(CASE WHEN i.is_first AND i.at OPERATOR(pg_catalog.<=) %s"
 					 " THEN %s END) OVER (PARTITION BY i.contact ORDER BY i.at"
 					 " ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS last",
-					 meaning->clock, add_interval(model, "i.at", spec->within));
+					 meaning->clock,
+					 meaning_add_interval(model, "i.at", spec->within));
 
 	/* A filter is not to see events of the other name. */
 	appendStringInfo(&sql, " FROM (SELECT %s AS contact, %s AS at,"
@@ -487,6 +490,19 @@ meaning_each_sql(Model *model, const AtomSpec *spec)
 			" AS start, o.second OFFSET 0) AS k";
 	return psprintf("SELECT k.contact, v.value, v.turns, v.arrives FROM %s"
 					" CROSS JOIN LATERAL (%s) AS v", rows, atom_sql(&meaning));
+}
+
+/*
+ * meaning_events_sql: FROM and WHERE for the events e of the contacts in $1
+ * that have this name and pass the filter (NULL: there is none).
+ */
+char *
+meaning_events_sql(Model *model, const char *event, const char *filter)
+{
+	Meaning		meaning = {.model = model};
+
+	return psprintf("%s AND %s%s", rows_of_contacts(&meaning, EVENTS),
+					name_is(model, event), AND_FILTER(filter));
 }
 
 /*

@@ -19,6 +19,10 @@ extern char *meaning_each_sql(Model *model, const AtomSpec *spec);
 extern void meaning_each_params(const Model *model, const AtomSpec *spec,
 								const TimestampTz *clocks, int count,
 								Oid *types, Datum *values);
+extern char *meaning_events_sql(Model *model, const char *event,
+								const char *filter);
+extern char *meaning_add_interval(const Model *model, const char *time,
+								  const Interval *interval);
 extern void meaning_params(const Model *model, const AtomSpec *spec,
 						   TimestampTz clock, Oid *types, Datum *values);
 extern AtomValue meaning_of_column(const Model *model, const AtomSpec *spec,

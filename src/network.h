@@ -139,6 +139,8 @@ extern void network_keep_atom(Model *model, Atom *atom);
 extern Expression *network_compile(Model *model, const char *text,
 								   bool predicate, bool event_row,
 								   bool deal_row);
+extern Expression *network_compile_once(Model *model, const char *text);
+extern void network_forget(Expression *expression);
 extern List *network_dependents(Model *model, Segment *segment);
 extern List *network_segments_by_columns(Model *model, Bitmapset *contact,
 										 Bitmapset *company);

@@ -651,7 +651,6 @@ refresh_is_member(Model *model, Datum contact, const char *text, int segment)
 	Run		   *run = run_start(model);
 	bool		result;
 
-	run->no_lock = true;
 	run->clock = run_clock(model);
 	result = decide_is_member(run, contact, text, segment);
 	run_finish(run);

@@ -270,6 +270,7 @@ work_clock(const Run *run, const Work *work)
 
 /* decide.c: what the changes mean for each contact */
 extern void decide_round(Run *run);
+extern Work *decide_look_at(Run *run, Datum contact, const char *text);
 extern bool decide_is_member(Run *run, Datum contact, const char *text,
 							 int segment);
 

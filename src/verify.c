@@ -9,6 +9,11 @@
  * atoms, and the due time.  One snapshot serves for everything, so writers
  * need not be kept away.
  *
+ * A predicate that raises an error for a contact does not hold for it, and
+ * what cannot be computed is not compared.  The scan counts on there being no
+ * error; if there is one, all is done once more, with a subtransaction for
+ * each evaluation.
+ *
  * A contact that is due is not wrong but late: lifecycle_status shows how
  * late, and its windows are not compared.
  *
@@ -36,7 +41,9 @@ typedef struct VerifyArg
 	ContactScan scan;
 	Run		   *run;
 	List	   *segments;		/* of Segment *, those of this scan */
+	List	   *atoms;			/* of Atom *, those of this scan */
 	bool		first;			/* compare what is not of one segment */
+	bool		may_fail;		/* count on errors */
 	ReturnSetInfo *result;
 	Snapshot	snapshot;
 } VerifyArg;
@@ -97,18 +104,57 @@ verify_segments(VerifyArg *arg, Work *work)
 	{
 		Segment    *segment = lfirst(cell);
 		bool		stored = state_in_segment(work->state, segment->id);
-		bool		isnull;
-		Datum		value;
-		bool		holds;
+		bool		holds = segment->expression != NULL &&
+			evaluate_holds(arg->run, work, segment->expression,
+						   arg->may_fail);
 
-		value = evaluate_expression(arg->run, work, segment->expression,
-									&isnull);
-		holds = !isnull && DatumGetBool(value);
 		if (holds != stored)
 			differ(arg, work->contact, "membership", segment->name,
 				   stored ? "member" : "not a member",
 				   holds ? "member" : "not a member");
 	}
+}
+
+/* An atom that is computed for one contact and may fail. */
+typedef struct AtomArg
+{
+	VerifyArg  *verify;
+	Work	   *work;
+	Atom	   *atom;
+	AtomValue	value;
+} AtomArg;
+
+static void
+compute_atom(void *arg)
+{
+	AtomArg    *task = arg;
+
+	atom_scan(task->verify->scan.model, task->atom, &task->work->contact, 1,
+			  task->verify->scan.clock, task->verify->snapshot, &task->value);
+}
+
+/*
+ * The atoms of a contact one by one, those that can be computed.
+ */
+static List *
+compute_atoms(VerifyArg *arg, Work *work)
+{
+	List	   *values = NIL;
+	ListCell   *cell;
+
+	foreach(cell, arg->atoms)
+	{
+		AtomArg		task = {arg, work, lfirst(cell)};
+		WorkValue  *known = palloc(sizeof(WorkValue));
+		ErrorData  *error;
+
+		if (!run_try(compute_atom, &task, &error))
+			continue;
+		known->atom = task.atom;
+		known->value = task.value;
+		values = lappend(values, known);
+	}
+	return values;
 }
 
 static void
@@ -145,7 +191,8 @@ verify_row(VerifyArg *arg, StateReader *reader, int row)
 	value = refresh_value(scan, row, 3, &isnull);
 	if (!isnull)
 		work.company_row = run_copy_row(value);
-	work.values = refresh_atoms(scan, row);
+	work.values = arg->may_fail ? compute_atoms(arg, &work) :
+		refresh_atoms(scan, row);
 	foreach(cell, work.values)
 	{
 		WorkValue  *known = lfirst(cell);
@@ -177,40 +224,99 @@ verify_batch(ContactScan *scan)
  * Compare the segments gathered so far.
  */
 static void
-verify_gathered(VerifyArg *arg, List *atoms)
+verify_gathered(VerifyArg *arg)
 {
 	ListCell   *cell;
 
-	arg->scan.natoms = list_length(atoms);
-	arg->scan.atoms = palloc((list_length(atoms) + 1) * sizeof(Atom *));
-	foreach(cell, atoms)
-		arg->scan.atoms[foreach_current_index(cell)] = lfirst(cell);
+	arg->scan.natoms = 0;
+	arg->scan.atoms = palloc((list_length(arg->atoms) + 1) * sizeof(Atom *));
+	if (!arg->may_fail)
+	{
+		foreach(cell, arg->atoms)
+			arg->scan.atoms[arg->scan.natoms++] = lfirst(cell);
+	}
 	refresh_scan(&arg->scan);
 	arg->first = false;
-	arg->segments = NIL;
+	arg->segments = arg->atoms = NIL;
+}
+
+/*
+ * A segment joins the others of the next scan.
+ */
+static void
+gather_segment(VerifyArg *arg, Segment *segment)
+{
+	for (int i = 0; segment->expression != NULL && i < segment->natoms; i++)
+	{
+		Atom	   *atom = segment->expression->atoms[i];
+
+		if (atom_is_scanned(atom) &&
+			list_length(arg->atoms) < MAX_JOINED_ATOMS)
+			arg->atoms = list_append_unique_ptr(arg->atoms, atom);
+	}
+	arg->segments = lappend(arg->segments, segment);
+}
+
+/* A segment whose text may not compile any more. */
+typedef struct SegmentArg
+{
+	Model	   *model;
+	Segment    *segment;
+} SegmentArg;
+
+static void
+compile_segment(void *arg)
+{
+	SegmentArg *task = arg;
+
+	network_compile_segment(task->model, task->segment);
+}
+
+/*
+ * Compare all segments, a number of them at a time.
+ */
+static void
+verify_all(void *argument)
+{
+	VerifyArg  *arg = argument;
+	Model	   *model = arg->scan.model;
+	ListCell   *cell;
+
+	arg->first = true;
+	arg->segments = arg->atoms = NIL;
+	foreach(cell, network_all_segments(model))
+	{
+		SegmentArg	task = {model, network_segment(model, lfirst_int(cell))};
+		ErrorData  *error;
+
+		if (task.segment->expression == NULL)
+			(void) run_try(compile_segment, &task, &error);
+		gather_segment(arg, task.segment);
+		if (list_length(arg->atoms) >= MAX_JOINED_ATOMS / 4)
+			verify_gathered(arg);
+	}
+	if (arg->first || arg->segments != NIL)
+		verify_gathered(arg);
 }
 
 /*
  * verify_contacts(model text): what, contact, name, stored, computed for each
  * difference; none is the proof.
  *
- * Takes no lock on rows.  Raises 42501 unless the caller owns the model, and
- * what a predicate raises.
+ * Takes no lock on rows.  Raises 42501 unless the caller owns the model.
  */
 Datum
 verify_contacts(PG_FUNCTION_ARGS)
 {
 	VerifyArg	arg = {{0}};
 	Model	   *model = model_by_name(text_argument(fcinfo, 0, "model"));
-	List	   *atoms = NIL;
-	ListCell   *cell;
+	ErrorData  *error;
 
 	compat_init_result(fcinfo);
 	model_check_owner(model);
 	SPI_connect();
 	arg.run = run_start(model);
 	arg.result = (ReturnSetInfo *) fcinfo->resultinfo;
-	arg.first = true;
 	arg.scan.model = model;
 	arg.scan.clock = arg.run->clock = model->clock_by_tick ?
 		run_clock(model) : GetCurrentTimestamp();
@@ -218,29 +324,12 @@ verify_contacts(PG_FUNCTION_ARGS)
 	arg.scan.rows = true;
 	arg.scan.work = verify_batch;
 	arg.snapshot = arg.scan.snapshot = RegisterSnapshot(GetLatestSnapshot());
-	foreach(cell, network_all_segments(model))
+	if (!run_try(verify_all, &arg, &error))
 	{
-		Segment    *segment = network_segment(model, lfirst_int(cell));
-
-		if (segment->expression == NULL)
-			network_compile_segment(model, segment);
-		for (int i = 0; i < segment->natoms; i++)
-		{
-			Atom	   *atom = segment->expression->atoms[i];
-
-			if (atom_is_scanned(atom) &&
-				list_length(atoms) < MAX_JOINED_ATOMS)
-				atoms = list_append_unique_ptr(atoms, atom);
-		}
-		arg.segments = lappend(arg.segments, segment);
-		if (list_length(atoms) >= MAX_JOINED_ATOMS / 4)
-		{
-			verify_gathered(&arg, atoms);
-			atoms = NIL;
-		}
+		arg.may_fail = true;
+		tuplestore_clear(arg.result->setResult);
+		verify_all(&arg);
 	}
-	if (arg.first || arg.segments != NIL)
-		verify_gathered(&arg, atoms);
 	UnregisterSnapshot(arg.snapshot);
 	evaluate_end(arg.run);
 	run_finish(arg.run);

@@ -156,10 +156,7 @@ BEGIN
 		problem := 'is a system catalog';
 	ELSIF c.nspname = 'lifecycle'
 		  OR EXISTS (SELECT FROM lifecycle.model m WHERE m.name = c.nspname)
-			 AND c.relname IN ('stage', 'lead_status', 'pipeline', 'deal_stage', 'setting', 'segment', 'atom', 'rule',
-							   'contact_state', 'segment_member', 'segment_history', 'stage_history',
-							   'lead_status_history', 'deal_history', 'stage_count', 'outbox', 'problem', 'clock',
-							   'owner', 'task') THEN
+			 AND c.relname = ANY (lifecycle.own_tables()) THEN
 		problem := 'belongs to lifecycle itself';
 	ELSIF c.relispartition THEN
 		problem := 'is a partition';

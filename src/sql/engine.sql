@@ -175,6 +175,15 @@ AS 'MODULE_PATHNAME', 'lifecycle_in_segment' LANGUAGE C VOLATILE PARALLEL UNSAFE
 COMMENT ON FUNCTION @extschema@.lifecycle_in_segment(text, "any", text) IS
 'whether a contact is in a segment, evaluated at this instant; writes nothing; needs SELECT on contacts and events; raises 22023 for an unknown segment, 02000 for an unknown contact';
 
+CREATE FUNCTION @extschema@.lifecycle_why(
+	model text, contact "any", segment text,
+	OUT "position" integer, OUT level integer, OUT clause text, OUT holds boolean,
+	OUT finding text, OUT events text[], OUT times timestamptz[])
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'lifecycle_why' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.lifecycle_why(text, "any", text) IS
+'why a contact is in a segment, or is not, evaluated at this instant: each clause of the predicate, with its level (0: the whole), whether it holds, what it found, and the keys and times of the events that show it, at most 20 of each function; writes nothing; needs SELECT on contacts and events; raises 22023 for an unknown segment, 02000 for a contact that the caller does not see';
+
 CREATE FUNCTION @extschema@.lifecycle_track(
 	model text, who "any", event text, properties jsonb DEFAULT NULL,
 	occurred_at timestamptz DEFAULT NULL, message_id text DEFAULT NULL) RETURNS boolean
@@ -194,6 +203,13 @@ CREATE FUNCTION @extschema@.lifecycle_preview(model text, predicate text) RETURN
 AS 'MODULE_PATHNAME', 'lifecycle_preview' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.lifecycle_preview(text, text) IS
 'the keys of the contacts for which a predicate holds now, without saving it; raises 42501 unless the caller owns the model';
+
+CREATE FUNCTION lifecycle.backtest(
+	model text, predicate text, instants timestamptz[], OUT at timestamptz, OUT members bigint)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'backtest' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION lifecycle.backtest(text, text, timestamptz[]) IS
+'the number of contacts for which a predicate holds at each of some instants';
 
 CREATE FUNCTION @extschema@.lifecycle_tick(
 	model text, at timestamptz DEFAULT now(), max_contacts integer DEFAULT NULL,

@@ -365,12 +365,59 @@ INSERT INTO %1$I.clock VALUES (NULL);
 COMMENT ON TABLE %1$I.clock IS 'one row';
 COMMENT ON COLUMN %1$I.clock.last_tick IS 'the instant that lifecycle_tick last worked up to';
 
+CREATE TABLE %1$I.verification (
+	id			bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	at			timestamptz NOT NULL DEFAULT now(),
+	duration	interval NOT NULL,
+	differences	bigint NOT NULL,
+	role		text NOT NULL DEFAULT SESSION_USER
+);
+COMMENT ON TABLE %1$I.verification IS 'the last hundred calls of lifecycle_verify';
+COMMENT ON COLUMN %1$I.verification.id IS 'number of the verification';
+COMMENT ON COLUMN %1$I.verification.at IS 'start of the transaction that verified';
+COMMENT ON COLUMN %1$I.verification.duration IS 'how long it took';
+COMMENT ON COLUMN %1$I.verification.differences IS 'rows in which what is stored was not what was computed anew; 0 is the proof';
+COMMENT ON COLUMN %1$I.verification.role IS 'who verified';
+
 $ddl$, model_name, contact_type, company_type, deal_type);
 END
 $create$;
 
 COMMENT ON FUNCTION lifecycle.create_model_tables(text, text, text, text) IS
 'creates the tables of a model in its schema, with the key types of contacts, companies and deals';
+
+
+-- Without the application tables that lifecycle_create makes.
+CREATE FUNCTION lifecycle.own_tables() RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT ARRAY[
+		'stage',
+		'lead_status',
+		'pipeline',
+		'deal_stage',
+		'setting',
+		'segment',
+		'atom',
+		'rule',
+		'contact_state',
+		'segment_member',
+		'segment_history',
+		'stage_history',
+		'lead_status_history',
+		'deal_history',
+		'stage_count',
+		'outbox',
+		'problem',
+		'clock',
+		'verification',
+		'owner',
+		'task',
+		'score_definition',
+		'score_rule']
+$$;
+COMMENT ON FUNCTION lifecycle.own_tables() IS 'names of the tables that lifecycle keeps in the schema of a model';
 
 
 /* ---- settings ---- */
@@ -643,7 +690,7 @@ SET client_min_messages = warning
 AS $$
 DECLARE
 	m lifecycle.model := lifecycle.find_own_model(model);
-	own text[] := '{stage,lead_status,pipeline,deal_stage,setting,segment,atom,rule,contact_state,segment_member,segment_history,stage_history,lead_status_history,deal_history,stage_count,outbox,problem,clock,owner,task,score_definition,score_rule}';
+	own text[] := lifecycle.own_tables();
 	others text[];
 BEGIN
 	PERFORM lifecycle.check_argument('cascade', lifecycle_drop.cascade);

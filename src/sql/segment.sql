@@ -381,3 +381,46 @@ $$;
 
 COMMENT ON FUNCTION @extschema@.lifecycle_drop_segment(text, text) IS
 'drops a segment and the rule of its stage; its members leave, which sets off no rules; raises 2BP01 while other segments or rules name it';
+
+-- Days and months are added by the calendar of the model's time zone, hours
+-- and less as they are.
+CREATE FUNCTION @extschema@.lifecycle_backtest(
+	model text, predicate text, from_ timestamptz, to_ timestamptz DEFAULT now(), step interval DEFAULT '1 day',
+	OUT at timestamptz, OUT members bigint)
+RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	m lifecycle.model := lifecycle.find_own_model(model);
+	zone text := lifecycle.get_setting(m.name, 'time_zone');
+	instants timestamptz[];
+BEGIN
+	PERFORM lifecycle.check_predicate(predicate);
+	PERFORM lifecycle.check_argument('from_', from_::text);
+	PERFORM lifecycle.check_argument('to_', to_::text);
+	PERFORM lifecycle.check_argument('step', step::text);
+	IF NOT isfinite(from_) OR NOT isfinite(to_) OR from_ > to_ THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('a backtest cannot run from %s to %s', from_, to_),
+			HINT = 'Give two instants, from_ not later than to_.';
+	END IF;
+	IF from_ + step <= from_ OR (to_ - from_) / 100000 > step THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('step %s makes no backtest', step),
+			HINT = 'Give an interval above zero, such as ''1 day'', with which there are at most 100000 instants.';
+	END IF;
+	SELECT array_agg(i.instant ORDER BY i.instant) INTO instants
+	FROM generate_series(0, 100000) n
+	CROSS JOIN LATERAL (
+		SELECT (from_ AT TIME ZONE zone + n * date_trunc('day', step)) AT TIME ZONE zone
+			   + n * (step - date_trunc('day', step))) i (instant)
+	WHERE i.instant <= to_;
+	RETURN QUERY SELECT b.at, b.members FROM lifecycle.backtest(m.name, predicate, instants) b;
+END
+$$;
+
+COMMENT ON FUNCTION @extschema@.lifecycle_backtest(text, text, timestamptz, timestamptz, interval) IS
+'the number of contacts for which a predicate would have held at each instant from from_ to to_, by steps in the model''s time zone, as the events tell it; contacts, companies and deals are taken as they are now; saves nothing; raises 42501 unless the caller owns the model, 22023 for a span or step that makes no sense, and the errors of the text';

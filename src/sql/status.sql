@@ -46,6 +46,9 @@ BEGIN
 		SELECT 'contacts due', count(*)::text, 'the oldest since ' || ($1 - min(due))::text FROM %I.contact_state WHERE due <= $1 $sql$, m.name)
 		USING clock;
 	RETURN QUERY EXECUTE format($sql$
+		SELECT 'last verification', coalesce(max(v.at)::text, 'never'), max(v.differences || ' differences, by ' || v.role)
+		FROM (SELECT * FROM %I.verification ORDER BY id DESC LIMIT 1) v $sql$, m.name);
+	RETURN QUERY EXECUTE format($sql$
 		SELECT 'outbox', count(*)::text, 'the oldest of ' || min(created_at)::text FROM %I.outbox $sql$, m.name);
 	RETURN QUERY EXECUTE format($sql$
 		SELECT 'problems', count(*)::text, 'the latest of ' || max(at)::text FROM %I.problem $sql$, m.name);
@@ -70,4 +73,4 @@ END
 $$;
 
 COMMENT ON FUNCTION @extschema@.lifecycle_status(text) IS
-'how a model is doing, one item a row: its tables and columns, contacts known, contacts due and since when, problems with the latest five, triggers that are missing or switched off';
+'how a model is doing, one item a row: its tables and columns, contacts known, contacts due and since when, the last verification and what it found, problems with the latest five, triggers that are missing or switched off';

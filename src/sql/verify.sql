@@ -81,14 +81,13 @@ $$;
 COMMENT ON FUNCTION lifecycle.verify_deals(lifecycle.model) IS
 'where open deals and their history differ from the rows';
 
-CREATE FUNCTION @extschema@.lifecycle_verify(model text)
+-- Each check compares both sides in one snapshot of its own.
+CREATE FUNCTION lifecycle.differences(m lifecycle.model)
 RETURNS TABLE (what text, key text, name text, stored text, computed text)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
-DECLARE
-	m lifecycle.model := lifecycle.find_own_model(model);
 BEGIN
 	RETURN QUERY SELECT v.what, v.contact, v.name, v.stored, v.computed
 		FROM lifecycle.verify_contacts(m.name) v;
@@ -119,8 +118,33 @@ BEGIN
 	RETURN QUERY SELECT * FROM lifecycle.verify_deals(m);
 END
 $$;
+COMMENT ON FUNCTION lifecycle.differences(lifecycle.model) IS
+'rows in which what is stored differs from a recomputation';
+
+-- A standby and a read-only transaction verify too, but keep no record of it.
+CREATE FUNCTION @extschema@.lifecycle_verify(model text)
+RETURNS TABLE (what text, key text, name text, stored text, computed text)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	m lifecycle.model := lifecycle.find_own_model(model);
+	started timestamptz := clock_timestamp();
+	found_rows bigint;
+BEGIN
+	RETURN QUERY SELECT * FROM lifecycle.differences(m);
+	GET DIAGNOSTICS found_rows = ROW_COUNT;
+	IF current_setting('transaction_read_only')::boolean THEN
+		RETURN;
+	END IF;
+	EXECUTE format('INSERT INTO %I.verification (duration, differences) VALUES ($1, $2)', m.name)
+		USING clock_timestamp() - started, found_rows;
+	EXECUTE format('DELETE FROM %1$I.verification WHERE id <= (SELECT max(id) FROM %1$I.verification) - 100', m.name);
+END
+$$;
 COMMENT ON FUNCTION @extschema@.lifecycle_verify(text) IS
-'rows in which what is stored differs from a recomputation from the application tables: states, due times, atoms, memberships, numbers per stage, histories, open deals; none is the proof; lifecycle_rebuild repairs states and memberships; raises 42501 unless the caller owns the model';
+'rows in which what is stored differs from a recomputation from the application tables: states, due times, atoms, memberships, numbers per stage, histories, open deals; none is the proof; lifecycle_rebuild repairs states and memberships; lifecycle_status shows the last verification; raises 42501 unless the caller owns the model';
 
 -- Numbers per stage as they are in the rows.  The caller has locked the model.
 CREATE FUNCTION lifecycle.count_stages(m lifecycle.model) RETURNS void
