@@ -501,6 +501,7 @@ meaning_events_sql(Model *model, const char *event, const char *filter)
 {
 	Meaning		meaning = {.model = model};
 
+	meaning.whose = " OPERATOR(pg_catalog.=) ANY ($1)";
 	return psprintf("%s AND %s%s", rows_of_contacts(&meaning, EVENTS),
 					name_is(model, event), AND_FILTER(filter));
 }

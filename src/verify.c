@@ -130,7 +130,8 @@ compute_atom(void *arg)
 	AtomArg    *task = arg;
 
 	atom_scan(task->verify->scan.model, task->atom, &task->work->contact, 1,
-			  task->verify->scan.clock, task->verify->snapshot, &task->value);
+			  &task->verify->scan.clock, task->verify->snapshot,
+			  &task->value);
 }
 
 /*
