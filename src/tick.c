@@ -64,8 +64,21 @@ is_rewind(Model *model, TimestampTz at)
 }
 
 /*
+ * Where predicates go by the model's clock, only one ticker at a time moves
+ * it: the others wait here, before they look at where it stands.
+ */
+static void
+lock_clock(Model *model)
+{
+	if (model->clock_by_tick)
+		query_once(psprintf("SELECT FROM %s.clock FOR UPDATE", model->schema),
+				   0, NULL, NULL, NULL);
+}
+
+/*
  * Put the model's clock to this instant.  A ticker that finds another one
- * doing so leaves it to that, unless the clock is what predicates go by.
+ * doing so leaves it to that, unless the clock is what predicates go by: then
+ * nobody else is, see lock_clock.
  */
 static void
 set_clock(Model *model, TimestampTz at)
@@ -75,9 +88,8 @@ set_clock(Model *model, TimestampTz at)
 
 	query_once(psprintf("UPDATE %1$s.clock SET last_tick = $1 WHERE ctid"
 						" OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT ctid FROM %1$s.clock"
-						" WHERE last_tick IS DISTINCT FROM $1 FOR UPDATE%2$s))",
-						model->schema,
-						model->clock_by_tick ? "" : " SKIP LOCKED"),
+						" WHERE last_tick IS DISTINCT FROM $1 FOR UPDATE SKIP LOCKED))",
+						model->schema),
 			   1, types, values, NULL);
 }
 
@@ -177,6 +189,7 @@ lifecycle_tick(PG_FUNCTION_ARGS)
 	SPI_connect();
 	model_use(model);
 	span_write(&span, model->owner);
+	lock_clock(model);
 	if (is_rewind(model, at))
 	{
 		set_clock(model, at);
