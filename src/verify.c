@@ -34,6 +34,7 @@
 
 PG_FUNCTION_INFO_V1(verify_contacts);
 PG_FUNCTION_INFO_V1(state_segments);
+PG_FUNCTION_INFO_V1(rebuild_tables);
 
 /* What a verification hands to the batches. */
 typedef struct VerifyArg
@@ -352,4 +353,66 @@ state_segments(PG_FUNCTION_ARGS)
 		ids[i] = Int32GetDatum(row->segments[i]);
 	PG_RETURN_ARRAYTYPE_P(construct_array(ids, row->nsegments, INT4OID, 4,
 										  true, TYPALIGN_INT));
+}
+
+/*
+ * The numbers per stage of contacts or companies, counted anew.
+ */
+static void
+count_stages(Model *model, TableKind kind)
+{
+	AppTable   *table = &model->table[kind];
+	const char *object = kind == CONTACTS ? "contact" : "company";
+
+	if (!OidIsValid(table->relid))
+		return;
+	query_once(psprintf("DELETE FROM %s.stage_count"
+						" WHERE object OPERATOR(pg_catalog.=) '%s'",
+						model->schema, object), 0, NULL, NULL, NULL);
+	query_once(psprintf("INSERT INTO %1$s.stage_count (object, stage, number)"
+						" SELECT '%2$s', t.%3$s::pg_catalog.text, pg_catalog.count(*)"
+						" FROM %4$s AS t WHERE t.%3$s IS NOT NULL GROUP BY 2",
+						model->schema, object,
+						table->column[ROLE_STAGE].quoted, table->name),
+			   0, NULL, NULL, NULL);
+}
+
+/*
+ * rebuild_tables(model text): members as the packed states say, and numbers
+ * per stage as the rows do.
+ *
+ * The caller holds the locks of lifecycle.lock_model.  The statements run
+ * here and not in PL/pgSQL because they must see what was committed before
+ * the locks were granted, which under REPEATABLE READ a function's own
+ * statements do not.  Raises 42501 unless the caller owns the model.
+ */
+Datum
+rebuild_tables(PG_FUNCTION_ARGS)
+{
+	static const char *const statements[] = {
+		"DELETE FROM %1$s.segment_member AS x WHERE NOT EXISTS ("
+		"SELECT FROM %1$s.contact_state AS s JOIN %1$s.segment AS g"
+		" ON g.name OPERATOR(pg_catalog.=) x.segment"
+		" WHERE s.contact OPERATOR(pg_catalog.=) x.contact"
+		" AND g.id OPERATOR(pg_catalog.=) ANY (lifecycle.state_segments(s.state)))",
+		"INSERT INTO %1$s.segment_member (segment, contact, entered_at)"
+		" SELECT g.name, s.contact, COALESCE(s.clock, pg_catalog.now())"
+		" FROM %1$s.contact_state AS s"
+		" CROSS JOIN LATERAL pg_catalog.unnest(lifecycle.state_segments(s.state)) AS u (id)"
+		" JOIN %1$s.segment AS g ON g.id OPERATOR(pg_catalog.=) u.id"
+		" ON CONFLICT (segment, contact) DO NOTHING"
+	};
+	Model	   *model = model_by_name(text_argument(fcinfo, 0, "model"));
+	UserSpan	span;
+
+	model_check_owner(model);
+	SPI_connect();
+	span_write(&span, model->owner);
+	for (int i = 0; i < (int) lengthof(statements); i++)
+		query_once(psprintf(statements[i], model->schema), 0, NULL, NULL, NULL);
+	count_stages(model, CONTACTS);
+	count_stages(model, COMPANIES);
+	span_end(&span);
+	SPI_finish();
+	PG_RETURN_VOID();
 }

@@ -232,6 +232,11 @@ AS 'MODULE_PATHNAME', 'state_segments' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
 COMMENT ON FUNCTION lifecycle.state_segments(bytea) IS
 'the numbers of the segments that a packed state says its contact is in; raises XX001 if it is damaged';
 
+CREATE FUNCTION lifecycle.rebuild_tables(model text) RETURNS void
+AS 'MODULE_PATHNAME', 'rebuild_tables' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION lifecycle.rebuild_tables(text) IS
+'lists members anew as states say, and counts contacts and companies per stage; its caller has locked the model; raises 42501 unless the caller owns the model';
+
 CREATE FUNCTION lifecycle.rebuild_contacts(model text) RETURNS bigint
 AS 'MODULE_PATHNAME', 'lifecycle_rebuild' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION lifecycle.rebuild_contacts(text) IS

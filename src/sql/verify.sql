@@ -146,29 +146,6 @@ $$;
 COMMENT ON FUNCTION @extschema@.lifecycle_verify(text) IS
 'rows in which what is stored differs from a recomputation from the application tables: states, due times, atoms, memberships, numbers per stage, histories, open deals; none is the proof; lifecycle_rebuild repairs states and memberships; lifecycle_status shows the last verification; raises 42501 unless the caller owns the model';
 
--- Numbers per stage as they are in the rows.  The caller has locked the model.
-CREATE FUNCTION lifecycle.count_stages(m lifecycle.model) RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	kind record;
-BEGIN
-	FOR kind IN
-		SELECT * FROM (VALUES ('contact', 'contacts', m.contacts), ('company', 'companies', m.companies)) v (object, name, relation)
-		WHERE v.relation IS NOT NULL
-	LOOP
-		EXECUTE format('DELETE FROM %I.stage_count WHERE object = %L', m.name, kind.object);
-		EXECUTE format($sql$
-			INSERT INTO %1$I.stage_count (object, stage, number)
-			SELECT %2$L, %3$I::text, count(*) FROM %4$s WHERE %3$I IS NOT NULL GROUP BY 2 $sql$,
-			m.name, kind.object, lifecycle.mapped_column(m.name, kind.name, 'stage'), kind.relation);
-	END LOOP;
-END
-$$;
-COMMENT ON FUNCTION lifecycle.count_stages(lifecycle.model) IS
-'counts contacts and companies per stage anew';
-
 CREATE FUNCTION @extschema@.lifecycle_rebuild(model text) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -179,20 +156,7 @@ DECLARE
 BEGIN
 	PERFORM lifecycle.lock_model(m.name);
 	contacts := lifecycle.rebuild_contacts(m.name);
-
-	-- the table of members follows the states
-	EXECUTE format($sql$
-		DELETE FROM %1$I.segment_member x WHERE NOT EXISTS (
-			SELECT FROM %1$I.contact_state s JOIN %1$I.segment g ON g.name = x.segment
-			WHERE s.contact = x.contact AND g.id = ANY (lifecycle.state_segments(s.state))) $sql$, m.name);
-	EXECUTE format($sql$
-		INSERT INTO %1$I.segment_member (segment, contact, entered_at)
-		SELECT g.name, s.contact, coalesce(s.clock, now())
-		FROM %1$I.contact_state s
-		CROSS JOIN LATERAL unnest(lifecycle.state_segments(s.state)) u (id)
-		JOIN %1$I.segment g ON g.id = u.id
-		ON CONFLICT (segment, contact) DO NOTHING $sql$, m.name);
-	PERFORM lifecycle.count_stages(m);
+	PERFORM lifecycle.rebuild_tables(m.name);
 	RETURN contacts;
 END
 $$;
