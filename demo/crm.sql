@@ -256,6 +256,147 @@ CREATE VIEW plain.crm_contact AS
 						   (close_date, 'stage', 'Customer')) v (day, kind, what)
 	 WHERE o.opportunity_id = 'Z063OYW0';
 
+/*
+ * The back-test once more, by another way than lifecycle goes.  There are two
+ * stages before Customer here, and all leads began on one day.  A lead becomes
+ * an Opportunity by a constant rate, that of the last 90 days; an Opportunity
+ * becomes a Customer by the rate of its age.  remaining is the share of
+ * opportunities that are still such at an age.
+ */
+CREATE TABLE shown.crm_backtest AS
+	SELECT as_of::date AS as_of, month, round(customers, 1) AS customers, came, same_as_before,
+		   round(value) AS value, value_came
+	  FROM lifecycle_forecast_backtest('crm', '2017-04-01', '2017-09-01');
+
+CREATE TABLE plain.crm_rate AS
+	WITH as_of AS (
+		SELECT d::date AS as_of FROM generate_series(timestamp '2017-04-01', '2017-09-01', '1 month') d),
+	stay AS (		-- days watched, and whether the last of them ended it
+		SELECT as_of, 'Lead' AS stage, least(engage_date, as_of) - date '2016-10-01' AS days, coalesce(engage_date <= as_of, false) AS ended
+		  FROM as_of, raw.opportunity
+		UNION ALL
+		SELECT as_of, 'Opportunity', CASE deal_stage WHEN 'Won' THEN least(close_date, as_of) ELSE as_of END - engage_date,
+			   coalesce(deal_stage = 'Won' AND close_date <= as_of, false)
+		  FROM as_of, raw.opportunity WHERE engage_date <= as_of),
+	day AS (
+		SELECT as_of, stage, age, count(*) AS at_risk, count(*) FILTER (WHERE ended AND days = age + 1) AS moved
+		  FROM stay, generate_series(0, days - 1) age
+		 GROUP BY as_of, stage, age),
+	well AS (
+		SELECT as_of, stage, max(age) AS oldest FROM day WHERE at_risk >= 30 GROUP BY as_of, stage)
+	SELECT as_of, stage, age, moved / at_risk::numeric AS rate FROM day JOIN well USING (as_of, stage) WHERE age <= oldest
+	UNION ALL
+	SELECT as_of, stage, n, sum(moved) / sum(at_risk)
+	  FROM day JOIN well USING (as_of, stage), generate_series(oldest + 1, 500) n
+	 WHERE age BETWEEN oldest - 89 AND oldest GROUP BY as_of, stage, n;
+
+CREATE TABLE plain.crm_remaining AS
+	SELECT as_of, 0 AS age, 1::numeric AS remaining FROM plain.crm_rate GROUP BY as_of
+	UNION ALL
+	SELECT as_of, age + 1, exp(sum(ln(1 - rate)) OVER (PARTITION BY as_of ORDER BY age)) FROM plain.crm_rate WHERE stage = 'Opportunity';
+
+CREATE TABLE plain.crm_backtest AS
+	WITH month AS (
+		SELECT as_of, n AS month, (as_of + (n - 1) * interval '1 month')::date AS since, (as_of + n * interval '1 month')::date AS until
+		  FROM (SELECT DISTINCT as_of FROM plain.crm_rate) a, generate_series(1, 3) n),
+	expected AS (		-- customers until a day, of opportunities and of leads
+		SELECT as_of, until,
+			   (SELECT sum(1 - later.remaining / now.remaining)
+				  FROM raw.opportunity o
+				  JOIN plain.crm_remaining now ON now.as_of = m.as_of AND now.age = m.as_of - o.engage_date
+				  JOIN plain.crm_remaining later ON later.as_of = m.as_of AND later.age = m.until - o.engage_date
+				 WHERE o.engage_date <= m.as_of AND (o.deal_stage = 'Won' AND o.close_date <= m.as_of) IS NOT TRUE)
+			   + (SELECT sum((1 - r.rate) ^ (j - 1) * r.rate * (1 - later.remaining))
+				  * (SELECT count(*) FROM raw.opportunity o WHERE (o.engage_date <= m.as_of) IS NOT TRUE)
+				  FROM plain.crm_rate r, generate_series(1, m.until - m.as_of) j
+				  JOIN plain.crm_remaining later ON later.as_of = m.as_of AND later.age = m.until - m.as_of - j
+				 WHERE r.as_of = m.as_of AND r.stage = 'Lead' AND r.age = m.as_of - date '2016-10-01') AS customers
+		  FROM month m),
+	won AS (
+		SELECT close_date, close_value FROM raw.opportunity WHERE deal_stage = 'Won')
+	SELECT m.as_of, m.month, round(e.customers - coalesce(f.customers, 0), 1) AS customers,
+		   (SELECT count(*) FROM won WHERE close_date > m.since AND close_date <= m.until) AS came,
+		   (SELECT count(*) FROM won WHERE close_date > m.as_of - interval '1 month' AND close_date <= m.as_of) AS same_as_before,
+		   round((e.customers - coalesce(f.customers, 0)) * (SELECT avg(close_value) FROM won WHERE close_date <= m.as_of)) AS value,
+		   (SELECT sum(close_value) FROM won WHERE close_date > m.since AND close_date <= m.until) AS value_came
+	  FROM month m
+	  JOIN expected e ON e.as_of = m.as_of AND e.until = m.until
+	  LEFT JOIN expected f ON f.as_of = m.as_of AND f.until = m.since;
+
+/* How wrong it was: the sum of the errors' absolute values by what came. */
+CREATE VIEW shown.crm_error AS
+	SELECT 'one month' AS forecast_of, count(*) AS forecasts, round(sum(abs(customers - came)) / sum(came) * 100, 1) AS customers_error,
+		   round(sum(abs(same_as_before - came)) / sum(came) * 100, 1) AS same_as_before_error,
+		   round(sum(abs(value - value_came)) / sum(value_came) * 100, 1) AS value_error
+	  FROM shown.crm_backtest
+	UNION ALL
+	SELECT 'three months', count(*), round(sum(abs(q.customers - q.came)) / sum(q.came) * 100, 1),
+		   round(sum(abs(q.same_as_before - q.came)) / sum(q.came) * 100, 1),
+		   round(sum(abs(q.value - q.value_came)) / sum(q.value_came) * 100, 1)
+	  FROM (SELECT sum(customers) AS customers, sum(came) AS came, sum(same_as_before) AS same_as_before,
+				   sum(value) AS value, sum(value_came) AS value_came
+			  FROM shown.crm_backtest GROUP BY as_of) q;
+
+CREATE VIEW shown.crm_velocity AS
+	SELECT stage, ended_stays, open_stays, median_days, p90_days
+	  FROM crm.velocity
+	 WHERE stage IN ('Lead', 'Opportunity');
+
+CREATE VIEW plain.crm_velocity AS
+	SELECT stage, count(ended) AS ended_stays, count(*) - count(ended) AS open_stays,
+		   round((percentile_cont(0.5) WITHIN GROUP (ORDER BY ended))::numeric, 2) AS median_days,
+		   round((percentile_cont(0.9) WITHIN GROUP (ORDER BY ended))::numeric, 2) AS p90_days
+	  FROM (SELECT 'Lead' AS stage, engage_date - date '2016-10-01' AS ended FROM raw.opportunity
+			UNION ALL
+			SELECT 'Opportunity', CASE deal_stage WHEN 'Won' THEN close_date - engage_date END
+			  FROM raw.opportunity WHERE engage_date IS NOT NULL) s
+	 GROUP BY stage;
+
+CREATE VIEW shown.crm_conversion AS
+	SELECT month, contacts, converted, conversion
+	  FROM crm.conversion
+	 WHERE stage = 'Opportunity' AND to_stage = 'Customer';
+
+CREATE VIEW plain.crm_conversion AS
+	SELECT date_trunc('month', engage_date)::date AS month, count(*) AS contacts,
+		   count(*) FILTER (WHERE deal_stage = 'Won') AS converted, round(avg((deal_stage = 'Won')::int), 4) AS conversion
+	  FROM raw.opportunity
+	 WHERE engage_date IS NOT NULL
+	 GROUP BY 1;
+
+CREATE VIEW shown.crm_flow AS
+	SELECT month, stage, entered, exited, contacts
+	  FROM crm.stage_flow
+	 WHERE stage IN ('Lead', 'Opportunity', 'Customer');
+
+CREATE VIEW plain.crm_flow AS
+	SELECT m::date AS month, stage,
+		   count(*) FILTER (WHERE entered >= m AND entered < m + interval '1 month') AS entered,
+		   count(*) FILTER (WHERE exited >= m AND exited < m + interval '1 month') AS exited,
+		   count(*) FILTER (WHERE entered < m + interval '1 month') - count(*) FILTER (WHERE exited < m + interval '1 month') AS contacts
+	  FROM generate_series(timestamp '2016-10-01', '2017-12-01', '1 month') m,
+		   (SELECT 'Lead' AS stage, date '2016-10-01' AS entered, engage_date AS exited FROM raw.opportunity
+			UNION ALL
+			SELECT 'Opportunity', engage_date, CASE deal_stage WHEN 'Won' THEN close_date END FROM raw.opportunity
+			UNION ALL
+			SELECT 'Customer', CASE deal_stage WHEN 'Won' THEN close_date END, NULL FROM raw.opportunity) s
+	 GROUP BY m, stage;
+
+CREATE VIEW shown.crm_funnel_before AS
+	SELECT stage, contacts, reached
+	  FROM crm.funnel_at('2017-06-30 12:00+00');
+
+CREATE VIEW plain.crm_funnel_before AS
+	WITH number AS (
+		SELECT count(*) AS leads, count(*) FILTER (WHERE engage_date <= '2017-06-30') AS opportunities,
+			   count(*) FILTER (WHERE deal_stage = 'Won' AND close_date <= '2017-06-30') AS customers
+		  FROM raw.opportunity)
+	SELECT s.stage, s.reached - s.later AS contacts, s.reached
+	  FROM number,
+		   LATERAL (VALUES ('Subscriber', leads, leads), ('Lead', leads, opportunities), ('MQL', opportunities, opportunities),
+						   ('SQL', opportunities, opportunities), ('Opportunity', opportunities, customers),
+						   ('Customer', customers, 0), ('Evangelist', 0, 0)) s (stage, reached, later);
+
 /* -- print and compare */
 
 \o /dev/null
@@ -296,6 +437,58 @@ SELECT coalesce(month, 'no date') AS month, open_deals,
  ORDER BY crm_forecast.month;
 \o /dev/null
 SELECT demo.check('crm_forecast');
+\o
+\echo
+\echo New customers as lifecycle would have forecast them on the first of each month,
+\echo from nothing but the history until then, and how many came (lifecycle_forecast_backtest):
+\echo
+SELECT b.as_of,
+	   max(customers) FILTER (WHERE month = 1) AS "1st month", max(came) FILTER (WHERE month = 1) AS "came",
+	   max(customers) FILTER (WHERE month = 2) AS "2nd month", max(came) FILTER (WHERE month = 2) AS "came ",
+	   max(customers) FILTER (WHERE month = 3) AS "3rd month", max(came) FILTER (WHERE month = 3) AS "came  ",
+	   sum(customers) AS "3 months", sum(came) AS "came   ",
+	   round((sum(customers) - sum(came)) / sum(came) * 100, 1) AS "error %"
+  FROM shown.crm_backtest b
+ GROUP BY b.as_of
+ ORDER BY b.as_of;
+\o /dev/null
+SELECT demo.check('crm_backtest');
+\o
+\echo
+\echo The error: the absolute differences by what came, in percent; beside it, that of
+\echo expecting each month to be as the month before the forecast:
+\echo
+SELECT forecast_of, forecasts, customers_error AS "customers, error %", same_as_before_error AS "as before, error %",
+	   value_error AS "value, error %"
+  FROM shown.crm_error
+ ORDER BY forecast_of;
+\echo
+\echo Days in a stage, of stays that have ended (view crm.velocity):
+\echo
+SELECT * FROM shown.crm_velocity;
+\o /dev/null
+SELECT demo.check('crm_velocity');
+\o
+\echo
+\echo Cohorts: of those who became Opportunity in a month, how many are Customer (view crm.conversion):
+\echo
+SELECT to_char(month, 'YYYY-MM') AS month, contacts, converted, conversion, repeat('#', (conversion * 50)::int) AS "conversion, # is 2 %"
+  FROM shown.crm_conversion
+ ORDER BY crm_conversion.month;
+\o /dev/null
+SELECT demo.check('crm_conversion');
+\o
+\echo
+\echo The funnel as it was on 2017-06-30 (function crm.funnel_at):
+\echo
+SELECT * FROM shown.crm_funnel_before;
+\o /dev/null
+SELECT demo.check('crm_funnel_before');
+\o
+\echo
+\echo Contacts that entered and left Lead, Opportunity and Customer in each month (view crm.stage_flow):
+\o /dev/null
+SELECT demo.check('crm_flow');
 \o
 \echo
 \echo Companies follow their furthest contact:

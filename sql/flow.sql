@@ -208,6 +208,23 @@ SELECT lifecycle_set('flow_model', 'forecast_commit', '101');
 SELECT lifecycle_set('flow_model', 'forecast_commit', '-1');
 SELECT lifecycle_set('flow_model', 'forecast_commit', 'likely');
 
+-- the funnel by a column of the contacts, and of their companies
+INSERT INTO flow_model.companies (name, industry) VALUES ('One', 'steel'), ('Two', 'wood'), ('Three', NULL);
+UPDATE flow_model.contacts SET company_id = id % 4 WHERE id % 4 > 0;
+SELECT pg_temp.difference('SELECT * FROM lifecycle_breakdown(''flow_model'', ''' || by || ''')',
+	format('WITH c AS (SELECT %s::text AS value, c.stage FROM flow_model.contacts c LEFT JOIN flow_model.companies k ON k.id = c.company_id),
+			v AS (SELECT DISTINCT value FROM c)
+	 SELECT v.value, (SELECT count(*) FROM c WHERE c.value IS NOT DISTINCT FROM v.value), s.name, s.position,
+			(SELECT count(*) FROM c WHERE c.value IS NOT DISTINCT FROM v.value AND c.stage = s.name),
+			(SELECT count(*) FROM c JOIN flow_model.stage t ON t.name = c.stage WHERE c.value IS NOT DISTINCT FROM v.value AND t.on_path AND t.position >= s.position),
+			(SELECT round(avg(coalesce(t.on_path AND t.position >= s.position, false)::int), 4) FROM c LEFT JOIN flow_model.stage t ON t.name = c.stage WHERE c.value IS NOT DISTINCT FROM v.value)
+	   FROM v, flow_model.stage s WHERE s.on_path', expression))
+  FROM (VALUES ('source', 'c.source'), ('country', 'c.country'), ('company.industry', 'k.industry'), ('company_id', 'c.company_id')) b (by, expression);
+SELECT count(DISTINCT value) AS values, bool_or(value IS NULL) AS null_too FROM lifecycle_breakdown('flow_model', 'source');
+SELECT * FROM lifecycle_breakdown('flow_model', 'sorce');
+SELECT * FROM lifecycle_breakdown('flow_model', 'company.industri');
+SELECT * FROM lifecycle_breakdown('flow_model', NULL);
+
 -- What is built on the functions of an instant keeps a model from being
 -- dropped; a function of one's own of that name keeps it from being made.
 CREATE VIEW flow_of_mine AS SELECT count(*) FROM flow_model.funnel_at('2023-09-30');
