@@ -229,7 +229,7 @@ move(FunctionCallInfo fcinfo, MoveKind how)
  *
  * They return what the stage or status is now; lock the row FOR NO KEY
  * UPDATE; need SELECT and UPDATE on the table; raise 22023 for an unknown
- * model, stage, status or object or a key of the wrong type, 02000 if there
+ * model, stage, status or object or a key of the wrong type, P0002 if there
  * is no such row.
  */
 Datum
@@ -276,7 +276,7 @@ check_may_read(Model *model)
  *
  * The predicate is evaluated at this instant, from the events and the rows
  * as they are; nothing is written or locked.  Needs SELECT on contacts and
- * events; raises 22023 as above, 02000 if there is no such contact.
+ * events; raises 22023 as above, P0002 if there is no such contact.
  */
 Datum
 lifecycle_in_segment(PG_FUNCTION_ARGS)
@@ -505,7 +505,7 @@ task_sql(Model *model, TableKind kind)
  * Returns its number.  Needs INSERT on the table task and SELECT on it and
  * on the table of what it is about, whose row it keeps from being deleted
  * until the end of the transaction.  Raises 22023 for a key of the wrong
- * type or an unknown object, 02000 if there is no such row.
+ * type or an unknown object, P0002 if there is no such row.
  */
 Datum
 lifecycle_add_task(PG_FUNCTION_ARGS)

@@ -582,7 +582,7 @@ decide_round(Run *run)
 /*
  * decide_look_at: one contact as it is now, without locks and without
  * writing, in the run's round context.  No atom is known, so that all are
- * computed from the events; memberships are as recorded.  Raises 02000 if
+ * computed from the events; memberships are as recorded.  Raises P0002 if
  * there is no such contact, whose key is `text` in messages.
  */
 Work *
@@ -619,7 +619,7 @@ decide_look_at(Run *run, Datum contact, const char *text)
 /*
  * decide_is_member: evaluate one segment of one contact as of now, from the
  * events, without locks and without writing.  Segments that it names count
- * as recorded.  Raises 02000 if there is no such contact.
+ * as recorded.  Raises P0002 if there is no such contact.
  */
 bool
 decide_is_member(Run *run, Datum contact, const char *text, int segment)

@@ -35,7 +35,7 @@ typedef struct Reading
 } Reading;
 
 /*
- * Make up the contact's part of a run.  Raises 02000 if there is no such
+ * Make up the contact's part of a run.  Raises P0002 if there is no such
  * contact.
  */
 static Work *
@@ -115,7 +115,7 @@ read_score(FunctionCallInfo fcinfo, Reading *reading)
  * instant, now if null.
  *
  * Needs SELECT on contacts and events; raises 22023 for an unknown model or a
- * key of the wrong type, 42704 for an unknown score, 02000 for an unknown
+ * key of the wrong type, 42704 for an unknown score, P0002 for an unknown
  * contact, and what a rule of the score raises.
  */
 Datum

@@ -300,7 +300,7 @@ explain_clause(Why *why, ReturnSetInfo *result)
  * events, times.
  *
  * Writes and locks nothing.  Needs SELECT on contacts and events; raises
- * 22023 for an unknown segment, 02000 if there is no such contact, or the
+ * 22023 for an unknown segment, P0002 if there is no such contact, or the
  * caller does not see it.
  */
 Datum

@@ -154,26 +154,26 @@ CREATE FUNCTION @extschema@.lifecycle_advance(
 	object text DEFAULT 'contact') RETURNS text
 AS 'MODULE_PATHNAME', 'lifecycle_advance' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.lifecycle_advance(text, "any", text, text, text) IS
-'moves a contact (or company) forward to a stage and returns the stage it is in now; already there or beyond is no change; raises 22023 for an unknown stage, 02000 for an unknown contact';
+'moves a contact (or company) forward to a stage and returns the stage it is in now; already there or beyond is no change; raises 22023 for an unknown stage, P0002 for an unknown contact';
 
 CREATE FUNCTION @extschema@.lifecycle_set_stage(
 	model text, contact "any", stage text, reason text DEFAULT NULL,
 	object text DEFAULT 'contact') RETURNS text
 AS 'MODULE_PATHNAME', 'lifecycle_set_stage' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.lifecycle_set_stage(text, "any", text, text, text) IS
-'moves a contact (or company) to a stage in any direction, null clears it, and returns the stage it is in now; raises 22023 for an unknown stage, 02000 for an unknown contact';
+'moves a contact (or company) to a stage in any direction, null clears it, and returns the stage it is in now; raises 22023 for an unknown stage, P0002 for an unknown contact';
 
 CREATE FUNCTION @extschema@.lifecycle_set_lead_status(
 	model text, contact "any", status text, reason text DEFAULT NULL,
 	object text DEFAULT 'contact') RETURNS text
 AS 'MODULE_PATHNAME', 'lifecycle_set_lead_status' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.lifecycle_set_lead_status(text, "any", text, text, text) IS
-'sets the lead status of a contact (or company), null clears it, and returns it; raises 22023 for an unknown status, 02000 for an unknown contact';
+'sets the lead status of a contact (or company), null clears it, and returns it; raises 22023 for an unknown status, P0002 for an unknown contact';
 
 CREATE FUNCTION @extschema@.lifecycle_in_segment(model text, contact "any", segment text) RETURNS boolean
 AS 'MODULE_PATHNAME', 'lifecycle_in_segment' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.lifecycle_in_segment(text, "any", text) IS
-'whether a contact is in a segment, evaluated at this instant; writes nothing; needs SELECT on contacts and events; raises 22023 for an unknown segment, 02000 for an unknown contact';
+'whether a contact is in a segment, evaluated at this instant; writes nothing; needs SELECT on contacts and events; raises 22023 for an unknown segment, P0002 for an unknown contact';
 
 CREATE FUNCTION @extschema@.lifecycle_why(
 	model text, contact "any", segment text,
@@ -182,7 +182,7 @@ CREATE FUNCTION @extschema@.lifecycle_why(
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'lifecycle_why' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.lifecycle_why(text, "any", text) IS
-'why a contact is in a segment, or is not, evaluated at this instant: each clause of the predicate, with its level (0: the whole), whether it holds, what it found, and the keys and times of the events that show it, at most 20 of each function; writes nothing; needs SELECT on contacts and events; raises 22023 for an unknown segment, 02000 for a contact that the caller does not see';
+'why a contact is in a segment, or is not, evaluated at this instant: each clause of the predicate, with its level (0: the whole), whether it holds, what it found, and the keys and times of the events that show it, at most 20 of each function; writes nothing; needs SELECT on contacts and events; raises 22023 for an unknown segment, P0002 for a contact that the caller does not see';
 
 CREATE FUNCTION @extschema@.lifecycle_track(
 	model text, who "any", event text, properties jsonb DEFAULT NULL,

@@ -575,7 +575,7 @@ COMMENT ON FUNCTION @extschema@.lifecycle_drop_score_rule(text, text, text) IS
 CREATE FUNCTION @extschema@.lifecycle_score(model text, contact "any", score text, at timestamptz DEFAULT NULL) RETURNS numeric
 AS 'MODULE_PATHNAME', 'lifecycle_score' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.lifecycle_score(text, "any", text, timestamptz) IS
-'the points that a contact has at an instant, now if null, from the events up to it and the rows as they are; writes nothing; needs SELECT on contacts and events; raises 42704 for an unknown score, 02000 for an unknown contact';
+'the points that a contact has at an instant, now if null, from the events up to it and the rows as they are; writes nothing; needs SELECT on contacts and events; raises 42704 for an unknown score, P0002 for an unknown contact';
 
 CREATE FUNCTION @extschema@.lifecycle_why_score(
 	model text, contact "any", score text, at timestamptz DEFAULT NULL,

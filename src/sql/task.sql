@@ -177,7 +177,7 @@ CREATE FUNCTION @extschema@.lifecycle_add_task(
 AS 'MODULE_PATHNAME', 'lifecycle_add_task' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 
 COMMENT ON FUNCTION @extschema@.lifecycle_add_task(text, "any", text, text, timestamptz, text, text) IS
-'adds a task about a contact, company or deal by hand and returns its number; needs INSERT and SELECT on the table task; raises 02000 if there is no such contact, company or deal';
+'adds a task about a contact, company or deal by hand and returns its number; needs INSERT and SELECT on the table task; raises P0002 if there is no such contact, company or deal';
 
 CREATE FUNCTION lifecycle.close_task(model_name text, task bigint, new_status text, reason text) RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -204,7 +204,7 @@ END
 $$;
 
 COMMENT ON FUNCTION lifecycle.close_task(text, bigint, text, text) IS
-'closes an open task with the caller''s rights and returns what its status is now; raises 02000 if there is no such task';
+'closes an open task with the caller''s rights and returns what its status is now; raises P0002 if there is no such task';
 
 CREATE FUNCTION @extschema@.lifecycle_complete_task(model text, task bigint, reason text DEFAULT NULL) RETURNS text
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
@@ -212,7 +212,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$ SELECT lifecycle.close_task(model, task, 'done', reason) $$;
 
 COMMENT ON FUNCTION @extschema@.lifecycle_complete_task(text, bigint, text) IS
-'an open task is done; returns its status now, which stays cancelled if it was; needs SELECT and UPDATE on the table task; raises 02000 if there is no such task';
+'an open task is done; returns its status now, which stays cancelled if it was; needs SELECT and UPDATE on the table task; raises P0002 if there is no such task';
 
 CREATE FUNCTION @extschema@.lifecycle_cancel_task(model text, task bigint, reason text DEFAULT NULL) RETURNS text
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
@@ -220,7 +220,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$ SELECT lifecycle.close_task(model, task, 'cancelled', reason) $$;
 
 COMMENT ON FUNCTION @extschema@.lifecycle_cancel_task(text, bigint, text) IS
-'an open task need not be done; returns its status now, which stays done if it was; needs SELECT and UPDATE on the table task; raises 02000 if there is no such task';
+'an open task need not be done; returns its status now, which stays done if it was; needs SELECT and UPDATE on the table task; raises P0002 if there is no such task';
 
 
 /* ---- rules that make them ---- */
