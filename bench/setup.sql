@@ -59,17 +59,18 @@ AS $$
 BEGIN
 	EXECUTE format($sql$
 		CREATE TEMPORARY TABLE compiled AS
-		SELECT p.i, p.predicate, c.atoms, c.atom_events, c.atom_methods
+		SELECT p.i, p.predicate, c.atoms, c.atom_events, c.atom_methods, c.atom_keys, c.atom_key_values
 		FROM unnest($1) WITH ORDINALITY p (predicate, i)
 		CROSS JOIN LATERAL lifecycle.compile(%1$L, p.predicate, 'predicate') c;
 
 		INSERT INTO %1$I.segment (name, predicate) SELECT 'Segment ' || i, predicate FROM compiled ORDER BY i;
-		INSERT INTO %1$I.atom (id, event, definition, method, segments)
-		SELECT row_number() OVER (ORDER BY min(s.id), a.definition), a.event, a.definition, a.method, array_agg(DISTINCT s.id)
+		INSERT INTO %1$I.atom (id, event, definition, method, segments, key, key_value)
+		SELECT row_number() OVER (ORDER BY min(s.id), a.definition), a.event, a.definition, a.method, array_agg(DISTINCT s.id), a.key, a.key_value
 		FROM compiled c
 		JOIN %1$I.segment s ON s.name = 'Segment ' || c.i
-		CROSS JOIN LATERAL unnest(c.atoms, c.atom_events, c.atom_methods) a (definition, event, method)
-		GROUP BY a.event, a.definition, a.method;
+		CROSS JOIN LATERAL unnest(c.atoms, c.atom_events, c.atom_methods, c.atom_keys, c.atom_key_values)
+			a (definition, event, method, key, key_value)
+		GROUP BY a.event, a.definition, a.method, a.key, a.key_value;
 		UPDATE %1$I.segment s
 		SET atoms = ARRAY(SELECT a.id FROM unnest(c.atoms) WITH ORDINALITY u (definition, i)
 						  JOIN %1$I.atom a USING (definition) ORDER BY u.i)

@@ -17,6 +17,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "equality.h"
 #include "evaluate.h"
 #include "score.h"
 
@@ -69,10 +70,16 @@ make_atom(Model *model, int id, AtomSpec *spec)
 	atom->id = id;
 	atom->spec = spec;
 	atom->method = network_method(spec);
-	if (spec != NULL && spec->filter != NULL)
-		atom->filter = ExecInitExpr(spec->filter, NULL);
-	if (spec != NULL && spec->second_filter != NULL)
-		atom->second_filter = ExecInitExpr(spec->second_filter, NULL);
+	if (spec != NULL)
+	{
+		Equality	equality;
+
+		atom->key_decides = equality_of_atom(spec, &equality) &&
+			!equality.rest;
+		atom->cannot_raise =
+			equality_cannot_raise((Node *) spec->filter) &&
+			equality_cannot_raise((Node *) spec->second_filter);
+	}
 	if (spec != NULL)
 		atom->user_functions = has_user_function((Node *) spec->filter, NULL) ||
 			has_user_function((Node *) spec->second_filter, NULL) ||
@@ -84,6 +91,24 @@ make_atom(Model *model, int id, AtomSpec *spec)
 	if (atom->method == METHOD_SEGMENT)
 		atom->segment_id = network_segment_id(model, spec->segment);
 	return atom;
+}
+
+/*
+ * compile_filters: make an atom's filters executable.  Done when the first
+ * event is to be held against them: an atom that is found by its key may
+ * need none.
+ */
+void
+compile_filters(Model *model, Atom *atom)
+{
+	MemoryContext old = MemoryContextSwitchTo(network_context(model));
+
+	if (atom->spec->filter != NULL)
+		atom->filter = ExecInitExpr(atom->spec->filter, NULL);
+	if (atom->spec->second_filter != NULL)
+		atom->second_filter = ExecInitExpr(atom->spec->second_filter, NULL);
+	atom->filters_compiled = true;
+	MemoryContextSwitchTo(old);
 }
 
 /* Argument of the subtransaction that compiles an atom. */
@@ -229,6 +254,22 @@ network_forget(Expression *expression)
 }
 
 /*
+ * A predicate in the current context; its atoms are where they were.
+ */
+static Predicate *
+copy_predicate(const Predicate *predicate)
+{
+	Predicate  *copy = palloc(sizeof(Predicate));
+
+	copy->expr = copyObject(predicate->expr);
+	copy->type = predicate->type;
+	copy->atoms = predicate->atoms;
+	copy->contact_columns = bms_copy(predicate->contact_columns);
+	copy->company_columns = bms_copy(predicate->company_columns);
+	return copy;
+}
+
+/*
  * network_compile_segment: compile a segment at its first use.  Raises what
  * the compiler raises, and again at every later use, so that the problem is
  * recorded for each contact.
@@ -238,11 +279,16 @@ network_compile_segment(Model *model, Segment *segment)
 {
 	MemoryContext old;
 	MemoryContext context = begin_compile(&old);
+	MemoryContext scratch = AllocSetContextCreate(old, "lifecycle compilation",
+												  ALLOCSET_DEFAULT_SIZES);
 	Predicate  *predicate;
 	Atom	  **atoms;
 	Expression *expression;
 
+	/* Only what is evaluated stays: there may be 10,000 of them. */
+	MemoryContextSwitchTo(scratch);
 	predicate = predicate_compile(&model->scope, segment->text, true);
+	MemoryContextSwitchTo(context);
 	if (list_length(predicate->atoms) != segment->natoms)
 		elog(ERROR, "segment \"%s\" has %d atoms, but %d are recorded",
 			 segment->name, list_length(predicate->atoms), segment->natoms);
@@ -254,7 +300,13 @@ network_compile_segment(Model *model, Segment *segment)
 			elog(ERROR, "atom %d of segment \"%s\" is not recorded",
 				 segment->atom_ids[i], segment->name);
 	}
-	expression = compile_expression(model, predicate, atoms);
+	expression = compile_expression(model, copy_predicate(predicate), atoms);
+	if (expression->scores != NULL)
+		MemoryContextSetParent(scratch, context);	/* they point to it */
+	else
+		expression->predicate->atoms = NIL;
 	end_compile(model, context, old);
+	if (expression->predicate->atoms == NIL)
+		MemoryContextDelete(scratch);
 	segment->expression = expression;
 }

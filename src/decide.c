@@ -25,6 +25,15 @@
 #include "prepare.h"
 #include "window.h"
 
+static void
+mark_atoms(StateRow *state, Atom **atoms, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (atoms[i]->method == METHOD_COUNT ||
+			atoms[i]->method == METHOD_WINDOW)
+			state_make_atom(state, atoms[i]->id)->unknown = true;
+}
+
 /*
  * Which atoms may be other than at their default for these contacts, of whom
  * nothing is known?  Those whose event name they have.
@@ -70,11 +79,16 @@ mark_events(Run *run, Work **works, int count)
 
 		if (work == NULL || name == NULL)
 			continue;
-		entry = network_event(model, name, strlen(name));
-		for (int a = 0; a < entry->natoms; a++)
-			if (entry->atoms[a]->method == METHOD_COUNT ||
-				entry->atoms[a]->method == METHOD_WINDOW)
-				state_make_atom(work->state, entry->atoms[a]->id)->unknown = true;
+		entry = event_find(model, name, strlen(name));
+		mark_atoms(work->state, entry->atoms, entry->natoms);
+		for (int k = 0; k < entry->nkeys; k++)
+		{
+			int			natoms;
+			Atom	  **atoms = event_atoms_of_key(model, &entry->keys[k],
+												   &natoms);
+
+			mark_atoms(work->state, atoms, natoms);
+		}
 	}
 	SPI_freetuptable(result);
 }

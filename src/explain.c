@@ -18,6 +18,7 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
+#include "equality.h"
 #include "network.h"
 #include "registry.h"
 
@@ -171,11 +172,30 @@ compile_text(Model *model, const char *source, const TextKind *kind)
 }
 
 /*
+ * The key of an atom and its value, or NULL for both.
+ */
+static void
+add_key(Model *model, const AtomSpec *spec, List **keys, List **values)
+{
+	Equality	equality;
+	char	   *key = NULL;
+	char	   *value = NULL;
+
+	if (equality_of_atom(spec, &equality))
+	{
+		key = equality_key(&equality, model->table[EVENTS].relid);
+		value = equality_value(&equality);
+	}
+	*keys = lappend(*keys, value != NULL ? key : NULL);
+	*values = lappend(*values, key != NULL ? value : NULL);
+}
+
+/*
  * compile(model text, expression text, kind text): what a text is made of.
  *
  * Returns atoms, atom_events, atom_methods, contact_columns,
- * company_columns, segments, result_type, atom_second_events.  Takes
- * AccessShareLock on the model's tables; raises 42501 unless the caller owns
+ * company_columns, segments, result_type, atom_second_events, atom_keys,
+ * atom_key_values.  Takes AccessShareLock on the model's tables; raises 42501 unless the caller owns
  * the model, and what the predicate compiler raises, with position.
  */
 Datum
@@ -193,8 +213,10 @@ compile(PG_FUNCTION_ARGS)
 	List	   *segments = NIL;
 	ListCell   *cell;
 	TupleDesc	desc;
-	Datum		values[8];
-	bool		nulls[8] = {false};
+	List	   *keys = NIL;
+	List	   *key_values = NIL;
+	Datum		values[10];
+	bool		nulls[10] = {false};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -207,6 +229,7 @@ compile(PG_FUNCTION_ARGS)
 		events = lappend(events, spec->event);
 		second_events = lappend(second_events, spec->second_event);
 		methods = lappend(methods, unconstify(char *, method_name(spec)));
+		add_key(model, spec, &keys, &key_values);
 		if (spec->kind == ATOM_IN_SEGMENT)
 			segments = lappend(segments, spec->segment);
 	}
@@ -220,6 +243,8 @@ compile(PG_FUNCTION_ARGS)
 	values[5] = text_array(segments);
 	values[6] = ObjectIdGetDatum(predicate->type);
 	values[7] = text_array(second_events);
+	values[8] = text_array(keys);
+	values[9] = text_array(key_values);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values,
 											 nulls));
 }

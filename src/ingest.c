@@ -4,10 +4,10 @@
  *	  Triggers on the events table: one call per statement.
  *
  * A statement's new rows are read from its transition table.  For each row,
- * the network says which atoms and rules its name concerns; filters are
- * evaluated here, once per atom and row, and what passes becomes a hit of the row.  Hits
- * are decided together at the end (run.c).  Rows that nothing names cost one
- * look-up in a hash table.
+ * the network says which atoms and rules its name and its values concern
+ * (event.c); filters are evaluated here, once per atom and row, and what
+ * passes becomes a hit of the row.  Hits are decided together at the end
+ * (run.c).  Rows that nothing names cost one look-up in a hash table.
  *
  * Events without contact are not looked at, nor are those without a time.
  * Rules fire for inserted rows only, at once, whatever the event's time.
@@ -45,6 +45,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "equality.h"
 #include "transition.h"
 #include "window.h"
 
@@ -77,7 +78,20 @@ typedef struct Collector
 	Atom	   *atom;			/* whose filter is being evaluated */
 	ExprState  *filter;
 	bool		passes;
+	AtomKey    *key;			/* that is being evaluated */
+	StringInfoData value;		/* its value of the row */
+	bool		no_value;		/* it has none, and so no atom matches */
 } Collector;
+
+/* The atoms that a row matches, in the memory of the row. */
+typedef struct Matches
+{
+	int			natoms;
+	Atom	  **atoms;
+	bool		shared;			/* which is an array of the network's */
+	int			nfailed;
+	Atom	  **failed;			/* their filters raised an error */
+} Matches;
 
 /*
  * What depends on this row's name.
@@ -91,7 +105,7 @@ event_entry(Model *model, TupleTableSlot *slot)
 	char	   *name;
 
 	if (column->attno == 0)
-		return network_event(model, column->constant,
+		return event_find(model, column->constant,
 							 strlen(column->constant));
 	value = slot_getattr(slot, column->attno, &isnull);
 	if (isnull)
@@ -100,11 +114,11 @@ event_entry(Model *model, TupleTableSlot *slot)
 	{
 		text	   *packed = DatumGetTextPP(value);
 
-		return network_event(model, VARDATA_ANY(packed),
+		return event_find(model, VARDATA_ANY(packed),
 							 VARSIZE_ANY_EXHDR(packed));
 	}
 	name = key_column_text(column, value);
-	return network_event(model, name, strlen(name));
+	return event_find(model, name, strlen(name));
 }
 
 static void
@@ -138,6 +152,11 @@ passes_filter(Collector *collector, Atom *atom, ExprState *filter,
 		return true;
 	collector->atom = atom;
 	collector->filter = filter;
+	if (atom->cannot_raise)
+	{
+		evaluate_filter(collector);
+		return collector->passes;
+	}
 	switch (collector->mode)
 	{
 		case FILTER_NONE_YET:
@@ -166,6 +185,8 @@ matches_atom(Collector *collector, const EventEntry *entry, Atom *atom,
 	const char *second = atom->spec != NULL ? atom->spec->second_event : NULL;
 
 	*failed = false;
+	if (!atom->filters_compiled && atom->spec != NULL)
+		compile_filters(collector->run->model, atom);
 	if (second == NULL)
 		return passes_filter(collector, atom, atom->filter, failed);
 	return (strcmp(atom->spec->event, entry->name) == 0 &&
@@ -200,6 +221,141 @@ make_event(Run *run, EventEntry *entry, TupleTableSlot *slot, TimestampTz time)
 }
 
 /*
+ * Compute the value of a key.  A null is equal to nothing.
+ */
+static void
+evaluate_key(void *arg)
+{
+	Collector  *collector = arg;
+	AtomKey    *key = collector->key;
+	int			level = key->user_functions ? path_pin() : 0;
+
+	resetStringInfo(&collector->value);
+	ResetExprContext(collector->econtext);
+	collector->no_value = false;
+	for (int i = 0; i < key->count && !collector->no_value; i++)
+	{
+		Datum		value;
+
+		value = ExecEvalExprSwitchContext(key->expr[i], collector->econtext,
+										  &collector->no_value);
+		if (!collector->no_value)
+			equality_append(&collector->value, key->type[i], value);
+	}
+	if (key->user_functions)
+		path_unpin(level);
+}
+
+/*
+ * The same, in the way in which filters are evaluated.  False if it failed,
+ * or must be done again with care.
+ */
+static bool
+compute_key(Collector *collector, AtomKey *key)
+{
+	ErrorData  *error;
+
+	if (key->count == 0)
+		return false;
+	collector->key = key;
+	if (key->cannot_raise || collector->mode == FILTER_TOGETHER)
+	{
+		evaluate_key(collector);
+		return true;
+	}
+	if (collector->mode == FILTER_ONE_BY_ONE)
+		return run_try(evaluate_key, collector, &error);
+	collector->met_filter = true;
+	return false;
+}
+
+/*
+ * Add those of the atoms that match the row.  If they are `keyed`, the row
+ * has their value.
+ */
+static void
+add_matches(Collector *collector, const EventEntry *entry, Atom **atoms,
+			int natoms, bool keyed, Matches *matches)
+{
+	Atom	  **result = matches->natoms == 0 ? atoms : matches->atoms;
+	int			count = matches->natoms;
+
+	if (result != atoms)
+	{
+		result = palloc((count + natoms) * sizeof(Atom *));
+		memcpy(result, matches->atoms, count * sizeof(Atom *));
+	}
+	for (int i = 0; i < natoms; i++)
+	{
+		Atom	   *atom = atoms[i];
+		bool		failed = false;
+
+		if ((keyed && atom->key_decides) ||
+			(matches_atom(collector, entry, atom, &failed) && !failed))
+		{
+			if (result != atoms)
+				result[count] = atom;
+			count++;
+			continue;
+		}
+		if (result == atoms)
+		{
+			result = palloc(natoms * sizeof(Atom *));
+			memcpy(result, atoms, count * sizeof(Atom *));
+		}
+		if (failed)
+		{
+			if (matches->failed == NULL)
+				matches->failed = palloc(natoms * sizeof(Atom *));
+			else
+				matches->failed =
+					repalloc(matches->failed,
+							 (matches->nfailed + 1) * sizeof(Atom *));
+			matches->failed[matches->nfailed++] = atom;
+		}
+	}
+	matches->shared = result == atoms;
+	matches->atoms = result;
+	matches->natoms = count;
+}
+
+/*
+ * The atoms that the row matches, which is in the slot of the context: those
+ * of its name, and those of its values.
+ */
+static void
+find_matches(Collector *collector, EventEntry *entry, Matches *matches)
+{
+	Model	   *model = collector->run->model;
+
+	add_matches(collector, entry, entry->atoms, entry->natoms, false,
+				matches);
+	for (int i = 0; i < entry->nkeys && !collector->met_filter; i++)
+	{
+		AtomKey    *key = &entry->keys[i];
+		KeyedAtoms *keyed;
+
+		if (compute_key(collector, key))
+		{
+			if (collector->no_value)
+				continue;
+			keyed = event_keyed_atoms(model, key, collector->value.data,
+									  collector->value.len);
+			if (keyed != NULL)
+				add_matches(collector, entry, keyed->atoms, keyed->natoms,
+							true, matches);
+		}
+		else if (!collector->met_filter)
+		{
+			int			count;
+			Atom	  **atoms = event_atoms_of_key(model, key, &count);
+
+			add_matches(collector, entry, atoms, count, false, matches);
+		}
+	}
+}
+
+/*
  * Collect the hits of one row.
  */
 static void
@@ -209,13 +365,13 @@ collect_row(Collector *collector, TupleTableSlot *slot)
 	Model	   *model = run->model;
 	EventEntry *entry = event_entry(model, slot);
 	AppTable   *table = &model->table[EVENTS];
+	Matches		matches = {0};
 	Hit			hit = {0};
-	Hit			failures = {0};
-	Atom	  **failed_atoms = NULL;
 	bool		isnull;
 	Datum		value;
 
-	if (entry == NULL || (entry->natoms == 0 && entry->rules == NIL))
+	if (entry == NULL ||
+		(entry->natoms == 0 && entry->nkeys == 0 && entry->rules == NIL))
 		return;
 	value = slot_getattr(slot, table->column[ROLE_TIME].attno, &isnull);
 	if (isnull)
@@ -226,49 +382,29 @@ collect_row(Collector *collector, TupleTableSlot *slot)
 	if (isnull)
 		return;
 	collector->econtext->ecxt_scantuple = slot;
-	hit.atoms = entry->atoms;
-	for (int i = 0; i < entry->natoms; i++)
-	{
-		Atom	   *atom = entry->atoms[i];
-		bool		failed;
-
-		if (matches_atom(collector, entry, atom, &failed) && !failed)
-		{
-			if (hit.atoms != entry->atoms)
-				hit.atoms[hit.natoms] = atom;
-			hit.natoms++;
-			continue;
-		}
-		if (hit.atoms == entry->atoms)
-		{
-			hit.atoms = palloc(entry->natoms * sizeof(Atom *));
-			memcpy(hit.atoms, entry->atoms, hit.natoms * sizeof(Atom *));
-		}
-		if (failed)
-		{
-			if (failed_atoms == NULL)
-				failed_atoms = palloc(entry->natoms * sizeof(Atom *));
-			failed_atoms[failures.natoms++] = atom;
-		}
-	}
+	find_matches(collector, entry, &matches);
 	hit.rules = entry->rules != NIL && !collector->anew;
-	if (hit.natoms == 0 && !hit.rules && failures.natoms == 0)
+	if (collector->met_filter ||
+		(matches.natoms == 0 && !hit.rules && matches.nfailed == 0))
 		return;
 	hit.contact = run_copy_key(run, &model->contact_key, value);
 	hit.event = make_event(run, entry, slot, hit.time);
-	hit.dirty = collector->anew;
-	if (failures.natoms > 0)
+	if (matches.nfailed > 0)
 	{
-		failures.contact = hit.contact;
-		failures.time = hit.time;
-		failures.event = hit.event;
+		Hit			failures = hit;
+
+		failures.rules = false;
 		failures.dirty = true;
-		failures.atoms = run_copy_atoms(run, failed_atoms, failures.natoms);
+		failures.natoms = matches.nfailed;
+		failures.atoms = run_copy_atoms(run, matches.failed, matches.nfailed);
 		run_add_hit(run, &failures);
 	}
-	if (hit.natoms > 0 || hit.rules)
+	if (matches.natoms > 0 || hit.rules)
 	{
-		if (hit.atoms != entry->atoms)
+		hit.dirty = collector->anew;
+		hit.natoms = matches.natoms;
+		hit.atoms = matches.atoms;
+		if (!matches.shared)
 			hit.atoms = run_copy_atoms(run, hit.atoms, hit.natoms);
 		run_add_hit(run, &hit);
 	}
@@ -315,6 +451,7 @@ collect(Run *run, TriggerData *trigdata, Tuplestorestate *store,
 	collector.rows = transition_begin(trigdata, store, run->model, EVENTS,
 									  map);
 	collector.econtext = CreateStandaloneExprContext();
+	initStringInfo(&collector.value);
 	collector.mode = FILTER_NONE_YET;
 	collect_rows(&collector);
 	if (collector.met_filter)

@@ -16,7 +16,8 @@
  *	  action.c, company.c, owner.c, task.c	what they want, written
  *	  prepare.c, decide.c			whom a round is about; their new state
  *	  evaluate.c, record.c			which segments they are in; all written down
- *	  network.c, compile.c			who depends on what, compiled at first use
+ *	  network.c, event.c, compile.c	who depends on what, compiled at first use
+ *	  equality.c					what filters compare, by which events find them
  *	  atom.c, state.c, stripe.c		values of atoms; the packed row; its locks
  *	  score.c, points.c				scores, and their arithmetic
  *	  meaning.c, window.c			what functions mean, as SQL; windows

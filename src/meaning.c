@@ -39,6 +39,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
+#include "equality.h"
 #include "meaning.h"
 #include "state.h"
 #include "window.h"
@@ -74,6 +75,25 @@ name_is(Model *model, const char *event)
 		return strcmp(name->constant, event) == 0 ? "true" : "false";
 	return psprintf("%s OPERATOR(pg_catalog.=) %s",
 					model_event_name_sql(model), quote_literal_cstr(event));
+}
+
+/*
+ * The filter as a further condition.  What comes after its equalities must
+ * not be evaluated before them, see equality.c.
+ */
+static char *
+filter_sql(const Meaning *meaning)
+{
+	const AtomSpec *spec = meaning->spec;
+	Equality	equality;
+	char	   *sql;
+
+	if (!equality_of_atom(spec, &equality) || !equality.rest ||
+		equality_cannot_raise((Node *) spec->filter))
+		return AND_FILTER(spec->filter_sql);
+	sql = equality_sql(&equality, meaning->model->table[EVENTS].relid);
+	return psprintf(" AND %s AND CASE WHEN %s THEN %s ELSE false END",
+					sql, sql, spec->filter_sql);
 }
 
 /*
@@ -422,7 +442,7 @@ atom_sql(Meaning *meaning)
 		meaning->source = psprintf("%s AND %s%s",
 								   rows_of_contacts(meaning, EVENTS),
 								   name_is(model, spec->event),
-								   AND_FILTER(spec->filter_sql));
+								   filter_sql(meaning));
 	}
 	switch (spec->kind)
 	{

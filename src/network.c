@@ -3,16 +3,15 @@
  * network.c
  *	  The compiled model, loaded part by part as events name the parts.
  *
- * The dependency index is stored, in the model's tables atom (event name ->
- * atoms -> segments) and segment (columns -> segments).  A new connection
- * reads the atoms of an event name when it sees the first such event, and
- * compiles a segment or a rule when it first has to evaluate it, so that a
- * model of 10,000 segments costs a connection no more than it uses.
+ * The dependency index is stored, in the model's tables atom (event name and
+ * key -> atoms -> segments) and segment (columns -> segments).  A new
+ * connection reads the atoms of an event name when it sees the first such
+ * event (event.c), and compiles a segment or a rule when it first has to
+ * evaluate it, so that a model of 10,000 segments costs a connection no more
+ * than it uses.
  *
  * Everything lives in the network's memory context, a child of the model's,
- * and goes with it; the model's invalidation is the network's.  Names of
- * events that nothing depends on are remembered too, up to a limit, as that
- * is what most events are.
+ * and goes with it; the model's invalidation is the network's.
  *
  * Configuration is read as the owner of the model's schema.
  *
@@ -22,7 +21,6 @@
 
 #include "access/transam.h"
 #include "catalog/pg_type.h"
-#include "common/hashfn.h"
 #include "executor/executor.h"
 #include "nodes/nodeFuncs.h"
 #include "utils/array.h"
@@ -34,9 +32,6 @@
 #include "atom.h"
 #include "evaluate.h"
 #include "network.h"
-
-/* Event names without atoms or rules that are remembered at most. */
-#define MAX_IDLE_EVENTS 4096
 
 typedef struct AtomEntry
 {
@@ -67,10 +62,9 @@ typedef struct RuleListEntry
 struct Network
 {
 	MemoryContext context;
-	HTAB	   *events;			/* EventEntry by name */
+	struct EventIndex *events;	/* event.c's */
 	HTAB	   *atoms;			/* AtomEntry by id */
 	HTAB	   *segments;		/* SegmentEntry by id */
-	int			idle_events;
 	int			ndeal_atoms;
 	Atom	  **deal_atoms;		/* those that look at deals; NULL: not loaded */
 	List	   *columns;		/* of ColumnUse *, once loaded */
@@ -97,26 +91,6 @@ static const char *const action_name[ACTION_KINDS] = {
 	"set field", "copy to company", "notify", "create task", "assign owner"
 };
 
-static uint32
-event_hash(const void *key, Size size)
-{
-	const EventEntry *entry = key;
-
-	return DatumGetUInt32(hash_any((const unsigned char *) entry->name,
-								   entry->length));
-}
-
-static int
-event_match(const void *a, const void *b, Size size)
-{
-	const EventEntry *first = a;
-	const EventEntry *second = b;
-
-	if (first->length != second->length)
-		return 1;
-	return memcmp(first->name, second->name, first->length);
-}
-
 /*
  * network_create: an empty network, in a child of the current context that
  * is to be the model's.
@@ -133,14 +107,8 @@ network_create(Model *model)
 	network->context = context;
 	network->max_atom = -1;
 
+	network->events = event_create(context);
 	ctl.hcxt = context;
-	ctl.keysize = offsetof(EventEntry, natoms);
-	ctl.entrysize = sizeof(EventEntry);
-	ctl.hash = event_hash;
-	ctl.match = event_match;
-	network->events = hash_create("lifecycle events", 64, &ctl,
-								  HASH_ELEM | HASH_FUNCTION | HASH_COMPARE |
-								  HASH_CONTEXT);
 	ctl.keysize = sizeof(int);
 	ctl.entrysize = sizeof(AtomEntry);
 	network->atoms = hash_create("lifecycle atoms", 64, &ctl,
@@ -207,35 +175,48 @@ network_context(Model *model)
 	return model->network->context;
 }
 
-static SPIPlanPtr
-config_plan(Model *model, PlanId id, const char *sql, Oid type)
+/*
+ * network_events: the part of the network that event.c has.
+ */
+struct EventIndex *
+network_events(Model *model)
 {
-	if (model->plan[id] == NULL)
-		model->plan[id] = query_prepare(psprintf(sql, model->schema),
-										OidIsValid(type) ? 1 : 0, &type);
-	return model->plan[id];
+	return model->network->events;
 }
 
 /*
- * Run a statement on the model's configuration as its owner.
+ * network_query: run a statement on the model's configuration as its owner;
+ * returns the number of rows.
  */
-static uint64
-config_query(Model *model, PlanId id, const char *sql, Oid type, Datum value)
+uint64
+network_query(Model *model, PlanId id, const char *sql, int nargs,
+			  const Oid *types, Datum *values)
 {
 	UserSpan	span;
 	uint64		rows;
 
 	span_write(&span, model->owner);
-	rows = query_execute(config_plan(model, id, sql, type), &value, NULL);
+	if (model->plan[id] == NULL)
+		model->plan[id] = query_prepare(psprintf(sql, model->schema), nargs,
+										types);
+	rows = query_execute(model->plan[id], values, NULL);
 	span_end(&span);
 	return rows;
 }
 
+static uint64
+config_query(Model *model, PlanId id, const char *sql, Oid type, Datum value)
+{
+	return network_query(model, id, sql, OidIsValid(type) ? 1 : 0, &type,
+						 &value);
+}
+
 /*
- * An int[] column of the current result, as an array in the current context.
+ * network_int_array: an int[] column of the current result, as an array in
+ * the current context.
  */
-static int *
-int_array(int row, int column, int *count)
+int *
+network_int_array(int row, int column, int *count)
 {
 	bool		isnull;
 	Datum		value = query_value(row, column, &isnull);
@@ -255,11 +236,12 @@ int_array(int row, int column, int *count)
 }
 
 /*
- * Enter the atoms of the current result: id, definition, segments.  Results
- * are copied first, since compiling an atom may run statements of its own.
+ * network_enter_atoms: enter the atoms of the current result: id, definition,
+ * segments.  Results are copied first, since compiling an atom may run
+ * statements of its own.  The array is in the network's context.
  */
-static Atom **
-enter_atoms(Model *model, uint64 rows)
+Atom	  **
+network_enter_atoms(Model *model, uint64 rows)
 {
 	Network    *network = model->network;
 	MemoryContext old = MemoryContextSwitchTo(network->context);
@@ -275,7 +257,7 @@ enter_atoms(Model *model, uint64 rows)
 
 		ids[i] = DatumGetInt32(query_value(i, 1, &isnull));
 		definitions[i] = query_text(i, 2);
-		segments[i] = int_array(i, 3, &nsegments[i]);
+		segments[i] = network_int_array(i, 3, &nsegments[i]);
 	}
 	SPI_freetuptable(SPI_tuptable);
 	for (uint64 i = 0; i < rows; i++)
@@ -300,103 +282,6 @@ enter_atoms(Model *model, uint64 rows)
 	return atoms;
 }
 
-static void
-forget_idle_events(Network *network)
-{
-	HASH_SEQ_STATUS status;
-	EventEntry *entry;
-
-	hash_seq_init(&status, network->events);
-	while ((entry = hash_seq_search(&status)) != NULL)
-	{
-		if (entry->natoms == 0 && entry->rules == NIL)
-		{
-			const char *name = entry->name;
-
-			hash_search(network->events, entry, HASH_REMOVE, NULL);
-			pfree(unconstify(char *, name));
-		}
-	}
-	network->idle_events = 0;
-}
-
-/*
- * Has the rule an expression for the reason of a move?
- */
-static bool
-has_reason(const Rule *rule)
-{
-	JsonbValue	value;
-
-	return rule->args != NULL &&
-		getKeyJsonValueFromContainer(&rule->args->root, "reason", 6,
-									 &value) != NULL;
-}
-
-/*
- * network_event: what depends on events of this name.  The result lives as
- * long as the model's use, if anything depends on it; otherwise until the
- * next call.
- */
-EventEntry *
-network_event(Model *model, const char *name, int length)
-{
-	Network    *network = model->network;
-	EventEntry	key;
-	EventEntry *entry;
-	Atom	  **atoms = NULL;
-	uint64		rows;
-	List	   *rules;
-	ListCell   *cell;
-	char	   *copy;
-
-	key.name = name;
-	key.length = length;
-	entry = hash_search(network->events, &key, HASH_FIND, NULL);
-	if (entry != NULL)
-		return entry;
-
-	copy = MemoryContextAlloc(network->context, length + 1);
-	memcpy(copy, name, length);
-	copy[length] = '\0';
-
-	rows = config_query(model, PLAN_ATOMS_OF_EVENT,
-						"SELECT id, definition, segments FROM %s.atom"
-						" WHERE event OPERATOR(pg_catalog.=) $1"
-						" OR second_event OPERATOR(pg_catalog.=) $1 ORDER BY id",
-						TEXTOID, CStringGetTextDatum(copy));
-	if (rows > 0)
-		atoms = enter_atoms(model, rows);
-	else
-		SPI_freetuptable(SPI_tuptable);
-	rules = network_rules(model, ON_EVENT, copy);
-
-	if (rows == 0 && rules == NIL &&
-		++network->idle_events > MAX_IDLE_EVENTS)
-		forget_idle_events(network);
-
-	key.name = copy;
-	entry = hash_search(network->events, &key, HASH_ENTER, NULL);
-	entry->natoms = (int) rows;
-	entry->atoms = atoms;
-	entry->rules = rules;
-	entry->keeps_row = false;
-	foreach(cell, rules)
-	{
-		Rule	   *rule = lfirst(cell);
-
-		/* Texts that may say event.x: conditions and values. */
-		if (rule->condition_text != NULL ||
-			rule->action == ACTION_CREATE_DEAL ||
-			rule->action == ACTION_SET_FIELD ||
-			rule->action == ACTION_NOTIFY ||
-			rule->action == ACTION_CREATE_TASK ||
-			has_reason(rule))
-			entry->keeps_row = true;
-	}
-	return entry;
-}
-
 /*
  * network_deal_atoms: the atoms that look at deals.
  */
@@ -415,7 +300,7 @@ network_deal_atoms(Model *model, int *count)
 							" AND method OPERATOR(pg_catalog.=) 'deals'"
 							" AND pg_catalog.cardinality(segments) OPERATOR(pg_catalog.>) 0"
 							" ORDER BY id", InvalidOid, (Datum) 0);
-		network->deal_atoms = enter_atoms(model, rows);
+		network->deal_atoms = network_enter_atoms(model, rows);
 		network->ndeal_atoms = (int) rows;
 	}
 	*count = network->ndeal_atoms;
@@ -441,7 +326,7 @@ network_atom(Model *model, int id)
 							INT4OID, Int32GetDatum(id));
 		if (rows == 0)
 			return NULL;		/* its last segment was dropped */
-		return enter_atoms(model, rows)[0];
+		return network_enter_atoms(model, rows)[0];
 	}
 	return entry->atom;
 }
@@ -482,7 +367,7 @@ network_load_segments(Model *model, const int *ids, int count)
 		segment->name = query_text(i, 2);
 		segment->text = query_text(i, 3);
 		segment->rank = DatumGetInt32(query_value(i, 4, &isnull));
-		segment->atom_ids = int_array(i, 5, &segment->natoms);
+		segment->atom_ids = network_int_array(i, 5, &segment->natoms);
 		entry = hash_search(network->segments, &segment->id, HASH_ENTER, NULL);
 		entry->segment = segment;
 	}

@@ -35,8 +35,11 @@ typedef struct Atom
 	int			id;				/* 0: of a rule only, not kept in the state */
 	AtomSpec   *spec;			/* NULL if METHOD_BROKEN */
 	AtomMethod	method;
+	bool		filters_compiled;	/* the next two are set, if it has any */
 	ExprState  *filter;			/* over an event row in the scan slot */
 	ExprState  *second_filter;	/* likewise, for did_then */
+	bool		cannot_raise;	/* neither filter can */
+	bool		key_decides;	/* the filter asks for no more than its key */
 	bool		user_functions; /* in filter or value: the path must be pinned */
 	AttrNumber	column;			/* METHOD_COLUMN */
 	SPIPlanPtr	plan;			/* see atom.c */
@@ -115,21 +118,61 @@ typedef struct Rule
 	SPIPlanPtr	plan;			/* action.c's, for what depends on args */
 } Rule;
 
+/* The atoms of a key that have the same value, see event.c. */
+typedef struct KeyedAtoms
+{
+	const char *value;			/* hash key, with length */
+	int			length;
+	int			natoms;
+	int		   *ids;
+	Atom	  **atoms;			/* NULL: not loaded */
+} KeyedAtoms;
+
+/* The atoms of one event name whose filters compare the same expressions. */
+typedef struct AtomKey
+{
+	const char *event;
+	char	   *text;
+	int			count;			/* 0: it can't be used, look at all atoms */
+	ExprState **expr;			/* over an event row in the scan slot */
+	Oid		   *type;
+	bool		cannot_raise;
+	bool		user_functions; /* the path must be pinned */
+	HTAB	   *values;			/* KeyedAtoms by value */
+	int			misses;			/* look-ups that were not in it */
+	bool		complete;		/* all values are in it */
+	int			natoms;
+	Atom	  **atoms;			/* all of them; NULL: not loaded */
+} AtomKey;
+
 /* What the model knows about one event name. */
 typedef struct EventEntry
 {
 	const char *name;			/* hash key, with length */
 	int			length;
-	int			natoms;
+	int			natoms;			/* those without a key */
 	Atom	  **atoms;
+	int			nkeys;
+	AtomKey    *keys;
 	List	   *rules;			/* of Rule *, in order of position */
 	bool		keeps_row;		/* a rule may look at the event's row */
 } EventEntry;
 
+/* event.c: atoms and rules by the name of an event */
+extern struct EventIndex *event_create(MemoryContext context);
+extern EventEntry *event_find(Model *model, const char *name, int length);
+extern KeyedAtoms *event_keyed_atoms(Model *model, AtomKey *key,
+									 const char *value, int length);
+extern Atom **event_atoms_of_key(Model *model, AtomKey *key, int *count);
+
 extern Network *network_create(Model *model);
 extern void network_free(Network *network);
 
-extern EventEntry *network_event(Model *model, const char *name, int length);
+extern struct EventIndex *network_events(Model *model);
+extern uint64 network_query(Model *model, PlanId id, const char *sql,
+							int nargs, const Oid *types, Datum *values);
+extern int *network_int_array(int row, int column, int *count);
+extern Atom **network_enter_atoms(Model *model, uint64 rows);
 extern Atom **network_deal_atoms(Model *model, int *count);
 extern Atom *network_atom(Model *model, int id);
 extern Segment *network_segment(Model *model, int id);
@@ -149,6 +192,7 @@ extern List *network_all_segments(Model *model);
 extern int	network_segment_id(Model *model, const char *name);
 extern List *network_rules(Model *model, RuleEvent on, const char *of);
 extern Atom *compile_stored_atom(Model *model, int id, const char *definition);
+extern void compile_filters(Model *model, Atom *atom);
 extern AtomMethod network_method(const AtomSpec *spec);
 extern Expression *compile_expression(Model *model, Predicate *predicate,
 									  Atom **atoms);

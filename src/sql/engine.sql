@@ -129,7 +129,8 @@ CREATE FUNCTION lifecycle.compile(
 	model text, expression text, kind text,
 	OUT atoms text[], OUT atom_events text[], OUT atom_methods text[],
 	OUT contact_columns text[], OUT company_columns text[],
-	OUT segments text[], OUT result_type regtype, OUT atom_second_events text[])
+	OUT segments text[], OUT result_type regtype, OUT atom_second_events text[],
+	OUT atom_keys text[], OUT atom_key_values text[])
 AS 'MODULE_PATHNAME', 'compile' LANGUAGE C STABLE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION lifecycle.compile(text, text, text) IS
 'compiles a predicate or value without saving it; raises 42501 unless the caller owns the model, and the errors of the text with their position';

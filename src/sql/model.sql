@@ -110,9 +110,12 @@ CREATE TABLE %1$I.atom (
 	definition	text NOT NULL UNIQUE,
 	method		text,
 	segments	integer[] NOT NULL DEFAULT '{}',
-	second_event text
+	second_event text,
+	key			text,
+	key_value	text
 );
-CREATE INDEX atom_event ON %1$I.atom (event);
+CREATE INDEX atom_event ON %1$I.atom (event) WHERE key IS NULL;
+CREATE INDEX atom_key ON %1$I.atom (event, key, key_value) WHERE key IS NOT NULL;
 CREATE INDEX atom_second_event ON %1$I.atom (second_event) WHERE second_event IS NOT NULL;
 COMMENT ON TABLE %1$I.atom IS 'the parts of predicates that look at events, deals or the clock; a row stays when no segment uses it any more, so that its number is never given again';
 COMMENT ON COLUMN %1$I.atom.id IS 'number of the atom, never used again';
@@ -121,6 +124,8 @@ COMMENT ON COLUMN %1$I.atom.definition IS 'canonical text';
 COMMENT ON COLUMN %1$I.atom.method IS 'how it is kept up to date, as lifecycle_explain shows it';
 COMMENT ON COLUMN %1$I.atom.segments IS 'ids of the segments that use it';
 COMMENT ON COLUMN %1$I.atom.second_event IS 'the other event that did_then looks at';
+COMMENT ON COLUMN %1$I.atom.key IS 'what its filter compares for equality, over the event; null if it does not';
+COMMENT ON COLUMN %1$I.atom.key_value IS 'what it must be equal to, quoted: an event finds the atom by it';
 
 CREATE TABLE %1$I.rule (
 	id			integer GENERATED ALWAYS AS IDENTITY UNIQUE,

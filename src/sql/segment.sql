@@ -123,15 +123,17 @@ BEGIN
 	PERFORM lifecycle.release_atoms(model_name, segment_id);
 	FOR i IN 1 .. coalesce(cardinality(compiled.atoms), 0) LOOP
 		EXECUTE format($sql$
-			INSERT INTO %1$I.atom AS a (id, event, definition, method, segments, second_event)
-			SELECT coalesce(max(id), 0) + 1, $1, $2, $3, ARRAY[$4], $5 FROM %1$I.atom
+			INSERT INTO %1$I.atom AS a (id, event, definition, method, segments, second_event, key, key_value)
+			SELECT coalesce(max(id), 0) + 1, $1, $2, $3, ARRAY[$4], $5, $6, $7 FROM %1$I.atom
 			ON CONFLICT (definition) DO UPDATE
 				SET id = CASE WHEN a.segments = '{}' THEN excluded.id ELSE a.id END,
 					event = excluded.event, second_event = excluded.second_event, method = excluded.method,
+					key = excluded.key, key_value = excluded.key_value,
 					segments = array_append(array_remove(a.segments, $4), $4)
 			RETURNING id $sql$, model_name)
 			INTO atom_id
-			USING compiled.atom_events[i], compiled.atoms[i], compiled.atom_methods[i], segment_id, compiled.atom_second_events[i];
+			USING compiled.atom_events[i], compiled.atoms[i], compiled.atom_methods[i], segment_id, compiled.atom_second_events[i],
+				  compiled.atom_keys[i], compiled.atom_key_values[i];
 		atom_ids := atom_ids || atom_id;
 	END LOOP;
 
