@@ -307,9 +307,31 @@ sub open_deals
     ];
 }
 
+# The points are the oracle's own, from the rules of the score.
+sub score
+{
+    my ($self) = @_;
+    return [
+        "score('fit')",
+        "(SELECT points FROM oracle.score('random', 'fit', k.at) WHERE contact = c.id::text)"
+    ];
+}
+
+# Compared with numbers that points reach.
+sub score_comparison
+{
+    my ($self) = @_;
+    return $self->comparison unless $self->{universe}{scores};
+    my $score = $self->score;
+    my $form = any('{n} ' . any('>=', '>', '<', '<=', '=', '<>') . ' ' . between(-5, 25),
+        '{n} BETWEEN ' . between(-5, 5) . ' AND ' . between(6, 20));
+    return [ map { said($form, '{n}', $score->[$_]) } 0, 1 ];
+}
+
 sub number
 {
     my ($self) = @_;
+    return $self->score if $self->{universe}{scores} && chance(0.05);
     my $method = weighted(6 => 'event_count', 4 => 'aggregate', 1 => 'open_deals',
         $self->{universe}{partitions} ? 0 : 1 => 'latest_number');
     return $self->$method;
@@ -400,7 +422,7 @@ sub leaf
 {
     my ($self) = @_;
     my $method = weighted(
-        6 => 'did', 6 => 'comparison', 2 => 'visited', 2 => 'did_first', 2 => 'stopped',
+        6 => 'did', 6 => 'comparison', 2 => 'score_comparison', 2 => 'visited', 2 => 'did_first', 2 => 'stopped',
         2 => 'restarted', 2 => 'regularly', 2 => 'did_then', 2 => 'contact_column',
         2 => 'company_column', 2 => 'in_last', 2 => 'time_in_stage', 2 => 'in_segment',
         2 => 'moments', 1 => 'extreme_text',

@@ -179,7 +179,8 @@ sub insert_with
     my $rows = join(', ', map { sql_row($self->event_values) } 1 .. between(1, 3));
     my $other = chance(0.5)
       ? 'UPDATE shop.contacts SET age = 33 WHERE id = ' . $u->contact . ' RETURNING id'
-      : 'INSERT INTO shop.contacts (id, country) VALUES (' . $u->contact . ", 'FI')"
+      : 'INSERT INTO shop.contacts (id, country) VALUES ('
+      . ($u->{by_hand} ? $u->contact : $u->key($u->{contacts} + between(1, 3))) . ", 'FI')"
       . ' ON CONFLICT DO NOTHING RETURNING id';
     return {
         kind => 'insert with',
@@ -466,7 +467,7 @@ sub configure
 {
     my ($self) = @_;
     my $u = $self->{u};
-    my $method = weighted(4 => 'add_segment', 5 => 'alter_segment', 2 => 'drop_segment', 1 => 'set');
+    my $method = weighted(4 => 'add_segment', 5 => 'alter_segment', 2 => 'drop_segment', 1 => 'set', 1 => 'change_score');
     return $self->add_segment if $self->{segments}->@* < $u->{segments};
     return $self->$method;
 }
@@ -484,6 +485,19 @@ sub set
         kind => 'time zone',
         sql => "SELECT lifecycle_set('random', 'time_zone', "
           . literal(any($u->{zone}, 'UTC', 'Asia/Tokyo', 'America/New_York')) . ');'
+    };
+}
+
+sub change_score
+{
+    my ($self) = @_;
+    return $self->alter_segment unless $self->{u}{scores};
+    return {
+        kind => 'score and segment',
+        sql => any(
+            "SELECT lifecycle_alter_score_rule('random', 'fit', 'lasting', points => " . between(1, 5) . ');',
+            "SELECT lifecycle_alter_score_rule('random', 'fit', 'linear', linear_decay => '2 days');",
+            "SELECT lifecycle_alter_score('random', 'fit', cap => " . between(15, 40) . ');')
     };
 }
 

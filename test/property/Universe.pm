@@ -52,6 +52,7 @@ sub new
     $self->{foreign_keys} = !$self->{partitions} && chance(0.15);
     $self->{now} = 1704067200 if $self->{clock} eq 'transaction';
     $self->{late_contacts} = $self->{foreign_keys} ? 0 : 3;
+    $self->{scores} = !$large && $self->{clock} eq 'tick' && chance(0.4);
     $self->{event_names} =
       [ 'A', 'B', "Plan's Changed", 'Page Viewed', 'Überraschung' ];
     push $self->{event_names}->@*, 'Meeting Booked'
@@ -145,6 +146,24 @@ sub setup_sql
     return $sql;
 }
 
+# A score of everything that scores have: events with and without decay, a
+# condition, a group with a cap.
+sub score_sql
+{
+    my ($self) = @_;
+    my $rule = sub {
+        my ($name, $points, $rest) = @_;
+        return "SELECT lifecycle_add_score_rule('random', 'fit', '$name', $points, $rest);\n";
+    };
+    return "SELECT lifecycle_add_score('random', 'fit', groups => '{\"web\": " . between(10, 20)
+      . "}', decimals => 0" . (chance(0.5) ? ', floor => 0, cap => 40' : '') . ");\n"
+      . $rule->('lasting', between(1, 5), "event => 'A'" . (chance(0.5) ? ', times => 3' : ''))
+      . $rule->('linear', between(5, 15), "event => 'B', linear_decay => '" . any('1 day', '3 days', '10 days') . "'")
+      . $rule->('half', between(4, 9), "event => 'Page Viewed', in_group => 'web', times => 4, half_life => '"
+          . any('12 hours', '2 days') . "', filter => \$\$ properties->>'path' LIKE '/p%' \$\$")
+      . $rule->('abroad', -between(1, 8), "condition => \$\$ country <> 'FI' \$\$");
+}
+
 # The model, over rows that are there already.
 sub attach_sql
 {
@@ -181,6 +200,7 @@ sub attach_sql
     {
         $sql .= "CREATE VIEW members.clock AS SELECT now() AS at;\n";
     }
+    $sql .= $self->score_sql if $self->{scores};
     return $sql;
 }
 
@@ -198,7 +218,7 @@ sub description
     return join(', ', "keys $self->{key}", $self->{zone},
         "clock by $self->{clock}", "time $self->{time_type}",
         "$self->{contacts} contacts",
-        grep { $self->{$_} } qw(companies deals by_hand partitions foreign_keys));
+        grep { $self->{$_} } qw(companies deals by_hand partitions foreign_keys scores));
 }
 
 1;
