@@ -29,8 +29,8 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "import.h"
 #include "rule.h"
-#include "transition.h"
 
 PG_FUNCTION_INFO_V1(deals_check);
 PG_FUNCTION_INFO_V1(deals_insert);
@@ -368,6 +368,7 @@ statement(TriggerData *trigdata)
 	{
 		run = run_start(model);
 		run->statement_on = DEALS;
+		run->quiet = import_mode() == IMPORT_SILENT;
 	}
 	atoms = network_deal_atoms(model, &natoms);
 	if (trigdata->tg_oldtable != NULL)

@@ -191,8 +191,9 @@ read_states(Run *run)
 		if (!work->found)
 			continue;
 		if (work->state == NULL || work->state->orphan ||
-			(change != NULL && change->kind == CONTACT_REBUILT &&
-			 run->only_segments == NIL))
+			(change != NULL && (change->kind == CONTACT_DEFERRED ||
+								(change->kind == CONTACT_REBUILT &&
+								 run->only_segments == NIL))))
 		{
 			start_afresh(run, work);
 			fresh[nfresh++] = work;

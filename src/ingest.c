@@ -15,6 +15,8 @@
  * UPDATE and DELETE make the atoms of the old and new rows' names be computed
  * anew from the events that are left; TRUNCATE those of all contacts.
  *
+ * In a transaction that defers them (import.c), events are not looked at.
+ *
  * A filter that raises an error (a bad cast of a property) makes the atom be
  * computed by a scan, which raises it again where it can be recorded: the
  * predicate then counts as not holding.
@@ -46,6 +48,7 @@
 #include "utils/memutils.h"
 
 #include "equality.h"
+#include "import.h"
 #include "transition.h"
 #include "window.h"
 
@@ -484,12 +487,21 @@ ingest(TriggerData *trigdata, bool old_rows, bool new_rows)
 	if (model == NULL)
 		return;
 	SPI_connect();
+	if (import_mode() == IMPORT_DEFER)
+	{
+		model_use(model);
+		import_defer(model, trigdata, map);
+		model_release(model);
+		SPI_finish();
+		return;
+	}
 	run = run_current(model);
 	outermost = run == NULL;
 	if (outermost)
 	{
 		run = run_start(model);
 		run->statement_on = EVENTS;
+		run->quiet = import_mode() == IMPORT_SILENT;
 	}
 	if (old_rows)
 		collect(run, trigdata, trigdata->tg_oldtable, map, true);

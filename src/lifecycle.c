@@ -9,6 +9,7 @@
  *	  worker.c						background processes that call tick.c
  *	  tick.c, api.c, verify.c		what SQL calls
  *	  explain.c, why.c, clause.c, witness.c, preview.c	questions about a text
+ *	  import.c						events that are taken in later
  *	  step.c						contacts that are due, instant by instant
  *	  refresh.c						segments of all contacts at once
  *	  run.c							one run of the engine: rounds of work
@@ -32,6 +33,7 @@
 #include "fmgr.h"
 #include "utils/guc.h"
 
+#include "import.h"
 #include "model.h"
 #include "run.h"
 #include "worker.h"
@@ -49,6 +51,7 @@ void
 _PG_init(void)
 {
 	worker_init();
+	import_init();
 	MarkGUCPrefixReserved("lifecycle");
 
 	model_init();

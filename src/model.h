@@ -173,10 +173,11 @@ typedef enum PlanId
 	PLAN_SEGMENTS_ALL,
 	PLAN_SEGMENT_BY_NAME,
 	PLAN_SEGMENT_DEPENDENTS,
-	PLAN_RULES
+	PLAN_RULES,
+	PLAN_DEFER
 } PlanId;
 
-#define PLANS (PLAN_RULES + 1)
+#define PLANS (PLAN_DEFER + 1)
 
 typedef struct Network Network;
 

@@ -38,8 +38,8 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "import.h"
 #include "rule.h"
-#include "transition.h"
 
 PG_FUNCTION_INFO_V1(contacts_check);
 PG_FUNCTION_INFO_V1(contacts_insert);
@@ -598,6 +598,7 @@ statement(TriggerData *trigdata, TableKind kind)
 	{
 		changes.run = run_start(model);
 		changes.run->statement_on = kind;
+		changes.run->quiet = import_mode() == IMPORT_SILENT;
 	}
 	changes.columns = network_columns(model, kind);
 	if (trigdata->tg_oldtable != NULL)

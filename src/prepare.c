@@ -67,6 +67,15 @@ prepare_append_work(Run *run, Datum contact)
 	return work;
 }
 
+/*
+ * Is everything to be computed anew for a contact?
+ */
+static bool
+is_anew(const ContactChange *change)
+{
+	return change->kind == CONTACT_REBUILT || change->kind == CONTACT_DEFERRED;
+}
+
 static void
 merge_into(Work *target, const Work *source)
 {
@@ -76,7 +85,7 @@ merge_into(Work *target, const Work *source)
 											  source->company_columns);
 	target->touched |= source->touched;
 	if (source->change != NULL &&
-		(target->change == NULL || source->change->kind == CONTACT_REBUILT ||
+		(target->change == NULL || is_anew(source->change) ||
 		 target->change->kind == CONTACT_UPDATED))
 		target->change = source->change;
 }
@@ -254,7 +263,7 @@ prepare_exclude_shortcuts(Run *run)
 		Work	   *work = run->works[i];
 
 		if (has_dirty_hit(work) ||
-			(work->change != NULL && work->change->kind == CONTACT_REBUILT))
+			(work->change != NULL && is_anew(work->change)))
 			works[count++] = work;
 	}
 	stripe_exclude(run->model, works, count);
@@ -526,7 +535,7 @@ has_new_event(const Work *work)
 		if (hit->natoms > 0 && !hit->dirty)
 			return true;
 	}
-	return false;
+	return work->change != NULL && work->change->kind == CONTACT_DEFERRED;
 }
 
 /*

@@ -169,6 +169,7 @@ member_cause(Run *run, Work *work, EventRef **event)
 	switch (work->change->kind)
 	{
 		case CONTACT_INSERTED:
+		case CONTACT_DEFERRED:
 			return "import";
 		case CONTACT_UPDATED:
 			return run->reason.cause;

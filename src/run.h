@@ -48,6 +48,8 @@ typedef enum ContactChangeKind
 	CONTACT_INSERTED,
 	CONTACT_UPDATED,
 	CONTACT_DUE,				/* by lifecycle_tick */
+	CONTACT_DEFERRED,			/* everything is to be computed anew, because
+								 * its events were not looked at */
 	CONTACT_REBUILT				/* everything is to be computed anew */
 } ContactChangeKind;
 

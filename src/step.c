@@ -394,13 +394,13 @@ next_wave(DueContact *wave, int size, DueContact **due, DueContact *end,
  * step_contacts: step contacts, sorted by their due times, through all due
  * instants up to this one.
  *
- * The caller is connected to SPI and writes as the owner of the model.  For
- * lifecycle_tick, outer is NULL: contacts that others have locked are left
- * out.  Otherwise it is the run that catches up and has locked them.
+ * The caller is connected to SPI and writes as the owner of the model.  outer
+ * is the run that catches up and has locked the contacts, or NULL; with
+ * skip_locked, contacts that others have locked are left out.
  */
 void
 step_contacts(Model *model, DueContact *due, int count, TimestampTz until,
-			  Run *outer, Tally *tally)
+			  Run *outer, bool skip_locked, Tally *tally)
 {
 	Steps		template = {.until = until,.statement_on = -1};
 	DueContact *end = due + count;
@@ -424,7 +424,7 @@ step_contacts(Model *model, DueContact *due, int count, TimestampTz until,
 	while ((count = next_wave(wave, size, &due, end, template.waiting)) > 0)
 	{
 		int			postponed = run_wave(model, wave, count, &template, tally,
-										 outer == NULL);
+										 skip_locked);
 
 		CHECK_FOR_INTERRUPTS();
 		size = postponed > count / 2 ? Max(size / 2, MIN_WAVE) :
@@ -444,7 +444,8 @@ bool
 step_is_due(Run *run, const Work *work)
 {
 	if (run->rewind || run->no_lock ||
-		(work->change != NULL && work->change->kind == CONTACT_REBUILT))
+		(work->change != NULL && (work->change->kind == CONTACT_REBUILT ||
+								  work->change->kind == CONTACT_DEFERRED)))
 		return false;
 	return is_due(work, run->clock);
 }
@@ -476,7 +477,7 @@ step_catch_up(Run *run, Work **works, int count)
 		due[i].again = false;
 	}
 	qsort(due, count, sizeof(DueContact), compare_due);
-	step_contacts(run->model, due, count, run->clock, run, &tally);
+	step_contacts(run->model, due, count, run->clock, run, false, &tally);
 	prepare_lock_some(run, contacts, count);
 	if (run->companies_read)
 	{

@@ -19,6 +19,7 @@ typedef struct DueContact
 } DueContact;
 
 extern void step_contacts(Model *model, DueContact *due, int count,
-						  TimestampTz until, Run *outer, Tally *tally);
+						  TimestampTz until, Run *outer, bool skip_locked,
+						  Tally *tally);
 
 #endif							/* LIFECYCLE_STEP_H */

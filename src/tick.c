@@ -27,10 +27,13 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "import.h"
 #include "refresh.h"
 #include "step.h"
 
 PG_FUNCTION_INFO_V1(lifecycle_tick);
+PG_FUNCTION_INFO_V1(lifecycle_take_deferred);
+PG_FUNCTION_INFO_V1(catch_up);
 PG_FUNCTION_INFO_V1(take_in);
 
 /*
@@ -202,7 +205,8 @@ lifecycle_tick(PG_FUNCTION_ARGS)
 
 		set_clock(model, at);
 		due = due_contacts(model, at, limit, &count);
-		step_contacts(model, due, count, at, NULL, &tally);
+		step_contacts(model, due, count, at, NULL, true, &tally);
+		import_take(model, limit, &tally);
 	}
 	sum_stage_counts(model);
 	span_end(&span);
@@ -216,6 +220,73 @@ lifecycle_tick(PG_FUNCTION_ARGS)
 	values[4] = Int64GetDatum(tally.deals);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values,
 											 nulls));
+}
+
+/*
+ * lifecycle_take_deferred(model text, max_contacts int)
+ *
+ * Takes in contacts whose events were stored while lifecycle.import_mode was
+ * defer, at most so many, and returns their number.  Locks them.  Raises
+ * 42501 unless the caller owns the model.
+ */
+Datum
+lifecycle_take_deferred(PG_FUNCTION_ARGS)
+{
+	Model	   *model = model_by_name(text_argument(fcinfo, 0, "model"));
+	int64		limit = PG_ARGISNULL(1) ? -1 : PG_GETARG_INT32(1);
+	Tally		tally = {0};
+	UserSpan	span;
+
+	if (!PG_ARGISNULL(1) && limit < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("max_contacts must not be negative")));
+	model_check_owner(model);
+	if (run_current(model) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("lifecycle_take_deferred cannot be called by a trigger while model \"%s\" is being changed",
+						model->name)));
+	SPI_connect();
+	model_use(model);
+	span_write(&span, model->owner);
+	import_take(model, limit, &tally);
+	span_end(&span);
+	model_release(model);
+	SPI_finish();
+	PG_RETURN_INT64(tally.contacts);
+}
+
+/*
+ * catch_up(model text)
+ *
+ * Steps all contacts that are due up to the model's clock, before the
+ * configuration by which they are judged changes.  The caller holds the locks
+ * of lifecycle.lock_model.  Raises 42501 unless the caller owns the model.
+ */
+Datum
+catch_up(PG_FUNCTION_ARGS)
+{
+	Model	   *model = model_by_name(text_argument(fcinfo, 0, "model"));
+	Tally		tally = {0};
+	UserSpan	span;
+	TimestampTz at;
+	DueContact *due;
+	int			count;
+
+	model_check_owner(model);
+	if (run_current(model) != NULL)
+		PG_RETURN_VOID();
+	SPI_connect();
+	model_use(model);
+	span_write(&span, model->owner);
+	at = run_clock(model);
+	due = due_contacts(model, at, -1, &count);
+	step_contacts(model, due, count, at, NULL, false, &tally);
+	span_end(&span);
+	model_release(model);
+	SPI_finish();
+	PG_RETURN_VOID();
 }
 
 /*

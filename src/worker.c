@@ -601,10 +601,13 @@ tick_batch(Job *job, const char *api)
 		return;
 	}
 	if (job->due < 0)
-		job->due = query_number(psprintf("SELECT pg_catalog.count(*)"
-										 " FROM %s.contact_state"
+		job->due = query_number(psprintf("SELECT (SELECT pg_catalog.count(*)"
+										 " FROM %1$s.contact_state"
 										 " WHERE due OPERATOR(pg_catalog.<=)"
-										 " pg_catalog.now()", schema));
+										 " pg_catalog.now())"
+										 " OPERATOR(pg_catalog.+)"
+										 " (SELECT pg_catalog.count(*)"
+										 " FROM %1$s.deferred)", schema));
 	sql = psprintf("SELECT contacts FROM %s(%s::pg_catalog.text,"
 				   " pg_catalog.now(), %d)",
 				   quote_qualified_identifier(api, "lifecycle_tick"),

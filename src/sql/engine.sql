@@ -220,6 +220,16 @@ AS 'MODULE_PATHNAME', 'lifecycle_tick' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.lifecycle_tick(text, timestamptz, integer) IS
 'brings the contacts that are due up to an instant, at most so many: windows end, future events begin to count; returns contacts looked at, memberships entered and left, stages moved, deals opened; raises 42501 unless the caller owns the model';
 
+CREATE FUNCTION @extschema@.lifecycle_take_deferred(model text, max_contacts integer DEFAULT NULL) RETURNS bigint
+AS 'MODULE_PATHNAME', 'lifecycle_take_deferred' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.lifecycle_take_deferred(text, integer) IS
+'takes in contacts whose events were stored while lifecycle.import_mode was defer, at most so many, and returns their number; raises 42501 unless the caller owns the model';
+
+CREATE FUNCTION lifecycle.catch_up(model text) RETURNS void
+AS 'MODULE_PATHNAME', 'catch_up' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION lifecycle.catch_up(text) IS
+'brings all contacts that are due up to the model''s clock; the caller has locked the model; raises 42501 unless the caller owns it';
+
 CREATE FUNCTION lifecycle.verify_contacts(
 	model text, OUT what text, OUT contact text, OUT name text,
 	OUT stored text, OUT computed text)

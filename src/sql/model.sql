@@ -364,6 +364,14 @@ COMMENT ON COLUMN %1$I.problem.sqlstate IS 'code of the error';
 COMMENT ON COLUMN %1$I.problem.message IS 'the error''s message';
 COMMENT ON COLUMN %1$I.problem.detail IS 'the error''s detail';
 
+CREATE TABLE %1$I.deferred (
+	contact		%2$s NOT NULL,
+	since		timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE %1$I.deferred IS 'contacts whose events were stored while lifecycle.import_mode was defer, one row a statement; lifecycle_tick takes them in';
+COMMENT ON COLUMN %1$I.deferred.contact IS 'key of the contact';
+COMMENT ON COLUMN %1$I.deferred.since IS 'start of the transaction that stored the events';
+
 CREATE TABLE %1$I.clock (last_tick timestamptz);
 CREATE UNIQUE INDEX clock_one_row ON %1$I.clock ((true));
 INSERT INTO %1$I.clock VALUES (NULL);
@@ -415,6 +423,7 @@ AS $$
 		'stage_count',
 		'outbox',
 		'problem',
+		'deferred',
 		'clock',
 		'verification',
 		'owner',
@@ -494,7 +503,9 @@ COMMENT ON FUNCTION lifecycle.model_clock(text) IS 'the instant at which a model
 
 -- All writers to the application tables are shut out, in one order for all
 -- callers, so that two changes of one model queue instead of deadlocking.
-CREATE FUNCTION lifecycle.lock_model(model_name text) RETURNS void
+-- Contacts that are due are judged by the configuration as it was.  If that
+-- fails for rules that loop, or a damaged state, the change may be the cure.
+CREATE FUNCTION lifecycle.lock_model(model_name text, catch_up boolean DEFAULT true) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -507,11 +518,18 @@ BEGIN
 			EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', relation);
 		END IF;
 	END LOOP;
+	IF catch_up THEN
+		BEGIN
+			PERFORM lifecycle.catch_up(m.name);
+		EXCEPTION WHEN program_limit_exceeded OR data_corrupted THEN
+			NULL;
+		END;
+	END IF;
 END
 $$;
 
-COMMENT ON FUNCTION lifecycle.lock_model(text) IS
-'keeps writers away from a model''s application tables until the transaction ends';
+COMMENT ON FUNCTION lifecycle.lock_model(text, boolean) IS
+'keeps writers away from a model''s application tables until the transaction ends, and brings contacts that are due up to the clock';
 
 CREATE FUNCTION @extschema@.lifecycle_set(model text, setting text, value text) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -667,7 +685,7 @@ DECLARE
 	m lifecycle.model := lifecycle.find_own_model(model);
 	index_name regclass;
 BEGIN
-	PERFORM lifecycle.lock_model(m.name);
+	PERFORM lifecycle.lock_model(m.name, false);
 	-- is_open is nobody's care from now on, and must not refuse the user's rows
 	FOR index_name IN
 		SELECT i.indexrelid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid

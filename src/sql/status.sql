@@ -49,6 +49,8 @@ BEGIN
 		SELECT 'last verification', coalesce(max(v.at)::text, 'never'), max(v.differences || ' differences, by ' || v.role)
 		FROM (SELECT * FROM %I.verification ORDER BY id DESC LIMIT 1) v $sql$, m.name);
 	RETURN QUERY EXECUTE format($sql$
+		SELECT 'contacts deferred', count(DISTINCT contact)::text, 'the oldest since ' || min(since)::text FROM %I.deferred HAVING count(*) > 0 $sql$, m.name);
+	RETURN QUERY EXECUTE format($sql$
 		SELECT 'outbox', count(*)::text, 'the oldest of ' || min(created_at)::text FROM %I.outbox $sql$, m.name);
 	RETURN QUERY EXECUTE format($sql$
 		SELECT 'problems', count(*)::text, 'the latest of ' || max(at)::text FROM %I.problem $sql$, m.name);

@@ -92,6 +92,11 @@ BEGIN
 	RETURN QUERY SELECT v.what, v.contact, v.name, v.stored, v.computed
 		FROM lifecycle.verify_contacts(m.name) v;
 
+	-- contacts that wait: what is stored leaves out events that are there
+	RETURN QUERY EXECUTE format($sql$
+		SELECT 'deferred', d.contact::text, NULL::text, 'events not looked at since ' || min(d.since), NULL::text
+		FROM %I.deferred d GROUP BY d.contact $sql$, m.name);
+
 	-- the table of members is what the states say
 	RETURN QUERY EXECUTE format($sql$
 		WITH packed AS (
@@ -154,9 +159,10 @@ DECLARE
 	m lifecycle.model := lifecycle.find_own_model(model);
 	contacts bigint;
 BEGIN
-	PERFORM lifecycle.lock_model(m.name);
+	PERFORM lifecycle.lock_model(m.name, false);
 	contacts := lifecycle.rebuild_contacts(m.name);
 	PERFORM lifecycle.rebuild_tables(m.name);
+	EXECUTE format('DELETE FROM %I.deferred', m.name);
 	RETURN contacts;
 END
 $$;

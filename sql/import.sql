@@ -1,0 +1,127 @@
+--
+-- Import modes: how the rows of a transaction are taken in.
+--
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS lifecycle;
+RESET client_min_messages;
+SET timezone = 'UTC';
+SET datestyle = 'ISO, YMD';
+\set SHOW_CONTEXT never
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set oracle :abs_srcdir '/test/oracle/oracle.sql'
+\set ECHO none
+\i :oracle
+\set ECHO all
+
+SELECT lifecycle_create('import_crm', 'hubspot');
+SELECT lifecycle_set('import_crm', 'clock', 'tick');
+SELECT contacts FROM lifecycle_tick('import_crm', '2024-03-01 00:00+00');
+SELECT lifecycle_add_segment('import_crm', 'Signed', $$did('Signed Up')$$, stage => 'Lead');
+SELECT lifecycle_add_segment('import_crm', 'Active', $$did('Login', times => 2, within => '7 days')$$, stage => 'MQL');
+SELECT lifecycle_add_segment('import_crm', 'Idle', $$event_count('Login', within => '7 days') = 0$$);
+SELECT lifecycle_add_rule('import_crm', 'Tell', on_ => 'segment entered', of => 'Signed', action => 'notify');
+INSERT INTO oracle.segment (model, name, query) VALUES
+	('import_crm', 'Signed', 'SELECT DISTINCT contact_id FROM import_crm.events WHERE name = ''Signed Up'' AND occurred_at <= $1 AND contact_id IN (SELECT id FROM import_crm.contacts)'),
+	('import_crm', 'Active', 'SELECT contact_id FROM import_crm.events WHERE name = ''Login'' AND occurred_at <= $1 AND occurred_at > $1 - interval ''7 days'' AND contact_id IN (SELECT id FROM import_crm.contacts) GROUP BY 1 HAVING count(*) >= 2'),
+	('import_crm', 'Idle', 'SELECT id FROM import_crm.contacts c WHERE NOT EXISTS (SELECT FROM import_crm.events e WHERE e.contact_id = c.id AND name = ''Login'' AND occurred_at <= $1 AND occurred_at > $1 - interval ''7 days'')');
+CREATE FUNCTION pg_temp.wrong() RETURNS TABLE (what text, key text, expected text, actual text) LANGUAGE sql
+AS 'SELECT o.* FROM import_crm.clock k, oracle.check(''import_crm'', k.last_tick) o';
+CREATE FUNCTION pg_temp.members() RETURNS TABLE (segment text, contacts text) LANGUAGE sql
+AS 'SELECT segment, string_agg(contact::text, '' '' ORDER BY contact) FROM import_crm.segment_member GROUP BY 1 ORDER BY 1';
+-- what reached the outside world: deals and messages
+CREATE FUNCTION pg_temp.outside() RETURNS TABLE (deals bigint, messages bigint) LANGUAGE sql
+AS 'SELECT (SELECT count(*) FROM import_crm.deals), (SELECT count(*) FROM import_crm.outbox)';
+
+SHOW lifecycle.import_mode;
+SET lifecycle.import_mode = 'slowly';
+
+--
+-- 1. Silent: all is decided at once, but nothing reaches the outside world
+--
+BEGIN;
+SET LOCAL lifecycle.import_mode = 'silent';
+INSERT INTO import_crm.contacts (id) SELECT generate_series(1, 4);
+INSERT INTO import_crm.events (contact_id, name, occurred_at) SELECT i, n, '2024-02-28 00:00+00'
+FROM generate_series(1, 3) i, unnest(ARRAY['Signed Up', 'Login', 'Login', 'Meeting Booked']) n WHERE n <> 'Meeting Booked' OR i = 3;
+SELECT * FROM pg_temp.members();
+COMMIT;
+SELECT id, stage, lead_status FROM import_crm.contacts ORDER BY id;
+SELECT * FROM pg_temp.outside();
+SELECT to_stage, cause, rule FROM import_crm.stage_history WHERE contact = 3 ORDER BY id;
+SELECT * FROM pg_temp.wrong();
+-- the same, as always
+INSERT INTO import_crm.contacts (id) SELECT generate_series(5, 6);
+INSERT INTO import_crm.events (contact_id, name, occurred_at) SELECT i, n, '2024-02-28 00:00+00'
+FROM generate_series(5, 6) i, unnest(ARRAY['Signed Up', 'Meeting Booked']) n;
+SELECT * FROM pg_temp.outside();
+-- an imported deal sets off no rules but those on stages
+BEGIN;
+SET LOCAL lifecycle.import_mode = 'silent';
+INSERT INTO import_crm.deals (contact_id, pipeline, stage) VALUES (4, 'Sales', 'Closed won');
+ROLLBACK;
+-- time is no import: what falls due later fires as always
+SELECT contacts, "left" FROM lifecycle_tick('import_crm', '2024-03-10 00:00+00');
+SELECT * FROM pg_temp.wrong();
+
+--
+-- 2. Defer: events are stored, and taken in later
+--
+BEGIN;
+SET LOCAL lifecycle.import_mode = 'defer';
+INSERT INTO import_crm.events (contact_id, name, occurred_at) SELECT 4, 'Signed Up', '2024-03-09 00:00+00';
+INSERT INTO import_crm.events (contact_id, name, occurred_at) SELECT i, 'Login', '2024-03-09 00:00+00' FROM generate_series(1, 4) i, generate_series(1, 3);
+DELETE FROM import_crm.events WHERE contact_id = 3 AND occurred_at > '2024-03-01';
+COMMIT;
+-- nothing has happened, and nobody hides it
+SELECT * FROM pg_temp.members();
+SELECT item, value FROM lifecycle_status('import_crm') WHERE item IN ('contacts due', 'contacts deferred');
+SELECT what, key, name, left(stored, 26) AS stored, computed FROM lifecycle_verify('import_crm') ORDER BY 1, 2, 3;
+-- who asks is told what the events say
+SELECT lifecycle_in_segment('import_crm', 4, 'Active'), lifecycle_in_segment('import_crm', 3, 'Active');
+-- an event in between, for somebody who waits
+INSERT INTO import_crm.events (contact_id, name, occurred_at) VALUES (2, 'Login', '2024-03-10 00:00+00');
+SELECT lifecycle_take_deferred('import_crm', 1);
+SELECT lifecycle_take_deferred('import_crm');
+SELECT * FROM pg_temp.members();
+SELECT contact, segment, change, at, cause FROM import_crm.segment_history WHERE at = '2024-03-10 00:00+00' ORDER BY contact, segment;
+-- rules fire then; rules on the events themselves do not
+SELECT * FROM pg_temp.outside();
+SELECT stage FROM import_crm.contacts WHERE id = 4;
+SELECT * FROM pg_temp.wrong();
+SELECT * FROM lifecycle_verify('import_crm');
+-- or the tick does it
+BEGIN;
+SET LOCAL lifecycle.import_mode = 'defer';
+INSERT INTO import_crm.events (contact_id, name, occurred_at) VALUES (5, 'Login', '2024-03-10 00:00+00'), (5, 'Login', '2024-03-10 00:00+00'), (77, 'Signed Up', '2024-03-10 00:00+00');
+SAVEPOINT s;
+INSERT INTO import_crm.events (contact_id, name, occurred_at) VALUES (6, 'Login', '2024-03-10 00:00+00');
+ROLLBACK TO s;
+UPDATE import_crm.events SET occurred_at = '2024-03-09 12:00+00' WHERE contact_id = 5 AND name = 'Login';
+COMMIT;
+SELECT * FROM lifecycle_tick('import_crm', '2024-03-10 00:00+00');
+SELECT * FROM pg_temp.members();
+SELECT * FROM pg_temp.wrong();
+-- the contact of an event comes after it was taken in
+INSERT INTO import_crm.contacts (id) VALUES (77);
+SELECT * FROM pg_temp.members();
+-- a rebuild takes in everybody
+BEGIN;
+SET LOCAL lifecycle.import_mode = 'defer';
+INSERT INTO import_crm.events (contact_id, name, occurred_at) VALUES (77, 'Login', '2024-03-10 00:00+00');
+SELECT lifecycle_rebuild('import_crm');
+COMMIT;
+SELECT count(*) FROM import_crm.deferred;
+SELECT * FROM pg_temp.wrong();
+SELECT * FROM lifecycle_verify('import_crm');
+-- who may
+SELECT lifecycle_take_deferred('import_crm', -1);
+SELECT lifecycle_take_deferred(NULL);
+CREATE ROLE lifecycle_import_guest;
+SET ROLE lifecycle_import_guest;
+SELECT lifecycle_take_deferred('import_crm');
+RESET ROLE;
+DROP ROLE lifecycle_import_guest;
+
+SELECT lifecycle_drop('import_crm');
+SET client_min_messages = warning;
+DROP SCHEMA oracle CASCADE;
