@@ -212,6 +212,7 @@ typedef struct Model
 										 * contact comes before its company */
 	bool		notify;
 	bool		clock_by_tick;
+	bool		deletes_history;	/* of contacts and companies that are deleted */
 	int			max_cascade;
 	PredicateScope scope;
 	Oid			state_relid;	/* contact_state and its primary key */

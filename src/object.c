@@ -616,8 +616,14 @@ statement(TriggerData *trigdata, TableKind kind)
 		record_forget_contacts(changes.run, changes.gone, changes.ngone);
 	}
 	else
+	{
 		add_contacts_of(changes.run, changes.gone, changes.ngone,
 						changes.columns);
+		if (TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
+			record_forget_history(model, COMPANIES,
+								  key_array(&model->company_key, changes.gone,
+											changes.ngone));
+	}
 	forget_tasks(&changes);
 	if (changes.old_rows != NULL)
 		transition_end(changes.old_rows);

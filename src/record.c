@@ -406,14 +406,17 @@ record_stage_changes(Run *run, List *changes)
 	{
 		StageChange *change = lfirst(cell);
 
+		bool		keeps = !change->deleted || !model->deletes_history;
+
 		if (!same_text(change->from_stage, change->to_stage))
 		{
-			add_history(run, stages, change, true);
+			if (keeps)
+				add_history(run, stages, change, true);
 			deltas = add_delta(deltas, change->object, change->from_stage, -1);
 			deltas = add_delta(deltas, change->object, change->to_stage, 1);
 			run->tally->stages++;
 		}
-		if (!same_text(change->from_status, change->to_status))
+		if (keeps && !same_text(change->from_status, change->to_status))
 			add_history(run, statuses, change, false);
 	}
 	write_rows(model, stages, PLAN_STAGE_HISTORY,
@@ -518,7 +521,7 @@ record_outbox(Run *run, Bulk *rows)
 
 /*
  * record_forget_contacts: contacts were deleted; their state goes, their
- * history stays and says that they left.
+ * history stays and says that they left, unless it is to go too.
  */
 void
 record_forget_contacts(Run *run, Datum *contacts, int count)
@@ -550,5 +553,37 @@ record_forget_contacts(Run *run, Datum *contacts, int count)
 								   " pg_catalog.clock_timestamp(), 'update'"
 								   " FROM gone", model->schema), 2, types);
 	query_execute(model->plan[PLAN_MEMBER_FORGET], values, NULL);
+	span_end(&span);
+	record_forget_history(run->model, CONTACTS, values[0]);
+}
+
+/*
+ * record_forget_history: contacts or companies of these keys were deleted,
+ * or if it is 0 all were; their history goes too if the setting
+ * history_of_deleted says so.
+ */
+void
+record_forget_history(Model *model, TableKind kind, Datum keys)
+{
+	static const char *const tables[] = {"stage_history",
+	"lead_status_history", "segment_history"};
+	const char *object = kind == CONTACTS ? "contact" : "company";
+	KeyType    *key = kind == CONTACTS ? &model->contact_key :
+		&model->company_key;
+	UserSpan	span;
+
+	if (!model->deletes_history)
+		return;
+	span_write(&span, model->owner);
+	for (int i = 0; i < (kind == CONTACTS ? 3 : 2); i++)
+		query_once(psprintf("DELETE FROM %s.%s WHERE %s%s%s", model->schema,
+							tables[i],
+							i == 2 ? "true" :
+							psprintf("object OPERATOR(pg_catalog.=) '%s'",
+									 object),
+							keys == 0 ? "" : psprintf(" AND %s", object),
+							keys == 0 ? "" :
+							" OPERATOR(pg_catalog.=) ANY ($1)"),
+				   keys == 0 ? 0 : 1, &key->array, &keys, NULL);
 	span_end(&span);
 }

@@ -692,7 +692,7 @@ refresh_forget(Model *model, TableKind kind)
 		return;
 	}
 	span_write(&span, model->owner);
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2 && !model->deletes_history; i++)
 		query_once(psprintf("INSERT INTO %1$s.%2$s (object, %4$s, from_%3$s, at, cause, reason, role)"
 							" SELECT '%4$s', h.%4$s, h.to_%3$s, pg_catalog.now(), 'update',"
 							" 'truncated', SESSION_USER"
@@ -705,6 +705,7 @@ refresh_forget(Model *model, TableKind kind)
 	for (; *statement != NULL; statement++)
 		query_once(psprintf(*statement, model->schema), 0, NULL, NULL, NULL);
 	span_end(&span);
+	record_forget_history(model, kind, 0);
 	SPI_finish();
 	if (kind == COMPANIES)
 		(void) refresh_all(model);

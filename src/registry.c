@@ -248,6 +248,8 @@ load_setting(Model *model, const char *name, const char *value)
 		model->notify = strcmp(value, "on") == 0;
 	else if (strcmp(name, "clock") == 0)
 		model->clock_by_tick = strcmp(value, "tick") == 0;
+	else if (strcmp(name, "history_of_deleted") == 0)
+		model->deletes_history = strcmp(value, "delete") == 0;
 	else if (strcmp(name, "max_cascade") == 0)
 		model->max_cascade = atoi(value);
 	else if (strcmp(name, "page_view_event") == 0)

@@ -298,6 +298,7 @@ extern void record_stage_changes(Run *run, List *changes);
 extern void record_deal_changes(Run *run, List *changes);
 extern void record_outbox(Run *run, Bulk *rows);
 extern void record_forget_contacts(Run *run, Datum *contacts, int count);
+extern void record_forget_history(Model *model, TableKind kind, Datum keys);
 
 /* refresh.c: everything anew, set-based */
 extern int64 refresh_all(Model *model);

@@ -457,6 +457,8 @@ BEGIN
 		 'on: each message in the outbox is announced by NOTIFY too; off: it is not'),
 		('clock', 'transaction',
 		 'the instant at which predicates are evaluated: transaction (its start) or tick (where lifecycle_tick last put it)'),
+		('history_of_deleted', 'keep',
+		 'what becomes of the history of contacts and companies that are deleted: keep (it says that they left) or delete'),
 		('max_cascade', '16',
 		 'how many times the result of rules may set off further rules, from 1 to 1000'),
 		('forecast_best_case', '50',
@@ -541,7 +543,7 @@ DECLARE
 	setting_name text;
 	new_value text := given;
 	valid text[];
-	names text[] := '{time_zone,manual_stage,company_stage,page_view_event,page_view_path,notify,clock,max_cascade,forecast_best_case,forecast_commit}';
+	names text[] := '{time_zone,manual_stage,company_stage,page_view_event,page_view_path,notify,clock,history_of_deleted,max_cascade,forecast_best_case,forecast_commit}';
 BEGIN
 	PERFORM lifecycle.check_argument('setting', setting);
 	PERFORM lifecycle.check_argument('value', given);
@@ -551,6 +553,7 @@ BEGIN
 		WHEN 'company_stage' THEN '{furthest,off}'
 		WHEN 'notify' THEN '{on,off}'
 		WHEN 'clock' THEN '{transaction,tick}'
+		WHEN 'history_of_deleted' THEN '{keep,delete}'
 	END;
 
 	IF setting_name <> ALL (names) THEN
