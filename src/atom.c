@@ -18,6 +18,7 @@
 #include "utils/lsyscache.h"
 
 #include "atom.h"
+#include "counter.h"
 #include "meaning.h"
 #include "state.h"
 
@@ -159,6 +160,7 @@ atom_scan(Model *model, Atom *atom, Datum *contacts, int count,
 	UserSpan	span;
 	int			level = atom->user_functions ? path_pin() : 0;
 
+	counter_add(COUNT_SCANS, 1);
 	for (int i = 0; i < count; i++)
 	{
 		values[i] = atom_default(atom);

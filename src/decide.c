@@ -21,6 +21,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "counter.h"
 #include "evaluate.h"
 #include "prepare.h"
 #include "window.h"
@@ -586,8 +587,10 @@ decide_round(Run *run)
 	{
 		Work	   *work = run->works[i];
 
-		if (work->found && work->touched &&
-			(work->change == NULL || !work->change->again))
+		if (!work->found || !work->touched)
+			continue;
+		counter_add(COUNT_DECIDED, 1);
+		if (work->change == NULL || !work->change->again)
 			run->tally->contacts++;
 	}
 	record_states(run);

@@ -30,6 +30,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "counter.h"
 #include "evaluate.h"
 #include "meaning.h"
 #include "score.h"
@@ -525,6 +526,7 @@ evaluate_segment(void *arg)
 	bool		isnull;
 	Datum		value;
 
+	counter_add(COUNT_EVALUATIONS, 1);
 	task->result = false;
 	if (segment->expression == NULL)
 		network_compile_segment(task->run->model, segment);

@@ -47,6 +47,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "counter.h"
 #include "equality.h"
 #include "import.h"
 #include "transition.h"
@@ -133,6 +134,7 @@ evaluate_filter(void *arg)
 	bool		isnull;
 	Datum		value;
 
+	counter_add(COUNT_FILTERS, 1);
 	ResetExprContext(collector->econtext);
 	value = ExecEvalExprSwitchContext(collector->filter,
 									  collector->econtext, &isnull);
@@ -376,6 +378,7 @@ collect_row(Collector *collector, TupleTableSlot *slot)
 	if (entry == NULL ||
 		(entry->natoms == 0 && entry->nkeys == 0 && entry->rules == NIL))
 		return;
+	counter_add(COUNT_EVENTS, 1);
 	value = slot_getattr(slot, table->column[ROLE_TIME].attno, &isnull);
 	if (isnull)
 		return;

@@ -24,6 +24,7 @@
  *	  meaning.c, window.c			what functions mean, as SQL; windows
  *	  model.c, registry.c, stage.c	the registry's cache
  *	  predicate.c, analysis.c, syntax.c, vocabulary.c	text to expression
+ *	  counter.c						what was done, counted
  *	  transition.c, query.c, problem.c, security.c	triggers, SPI, errors, roles
  *
  *-------------------------------------------------------------------------

@@ -31,6 +31,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "counter.h"
 #include "prepare.h"
 
 static int
@@ -296,7 +297,10 @@ prepare_drop_settled(Run *run)
 		{
 			old = MemoryContextSwitchTo(scratch);
 			if (work_is_settled(run, work, state_read(reader, work->contact)))
+			{
 				work->touched = false;
+				counter_add(COUNT_SETTLED, 1);
+			}
 			MemoryContextSwitchTo(old);
 			MemoryContextReset(scratch);
 		}

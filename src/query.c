@@ -24,6 +24,8 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "counter.h"
+
 /*
  * query_prepare: a plan that lasts until SPI_freeplan.
  */
@@ -65,6 +67,7 @@ query_execute_at(SPIPlanPtr plan, Datum *values, const char *nulls,
 	bool		given = snapshot != NULL;
 	int			result;
 
+	counter_add(COUNT_STATEMENTS, 1);
 	snapshot = RegisterSnapshot(snapshot != NULL ? snapshot :
 								GetLatestSnapshot());
 	result = SPI_execute_snapshot(plan, values, nulls, snapshot,

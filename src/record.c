@@ -16,6 +16,7 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
+#include "counter.h"
 #include "run.h"
 
 /*
@@ -108,17 +109,27 @@ record_states(Run *run)
 		Work	   *work = run->works[i];
 		Datum		values[4];
 		bool		nulls[4] = {false};
+		bytea	   *packed;
 
 		if (!work->found || !work->touched || !work->state_changed)
 			continue;
 		state_set_due(work->state);
 		if (run->steps != NULL)
 			step_note_due(run, work);
+		packed = state_pack(work->state);
+		if (work->had_state &&
+			state_overwrite(model, &work->state->tid, work->state->due,
+							work_clock(run, work), packed))
+		{
+			counter_add(COUNT_STATES_IN_PLACE, 1);
+			continue;
+		}
+		counter_add(COUNT_STATES_WRITTEN, 1);
 		values[0] = work->contact;
 		values[1] = TimestampTzGetDatum(work->state->due);
 		nulls[1] = work->state->due == NOT_DUE;
 		values[2] = TimestampTzGetDatum(work_clock(run, work));
-		values[3] = PointerGetDatum(state_pack(work->state));
+		values[3] = PointerGetDatum(packed);
 		if (work->had_state)
 			bulk_add(updates, values, nulls);
 		else
@@ -235,6 +246,7 @@ record_members(Run *run)
 			}
 			bulk_add(history, values, nulls);
 			bulk_add(change->entered ? entered : left, member, NULL);
+			counter_add(COUNT_MEMBERSHIPS, 1);
 			if (change->entered)
 				run->tally->entered++;
 			else

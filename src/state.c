@@ -23,20 +23,41 @@
  *
  * Reading goes directly to the table through its primary key, on a snapshot
  * taken when the reader is opened: one look-up is all that most events cost.
- * Writing is done by SQL, in run.c.  Results are allocated in the current
- * memory context.
+ * Writing is done by SQL, in record.c, with one exception.
+ *
+ * A transaction of many single-row statements about one contact would update
+ * its row once a statement, and each update would walk all versions that the
+ * transaction has left behind, which nobody can prune before it ends.  So a
+ * row version that this very (sub)transaction has made is overwritten in
+ * place (state_overwrite).  Nobody else can see it, and if the
+ * (sub)transaction is rolled back it goes as a whole; a version made outside
+ * a savepoint is left alone after it.  The new row must have the length of
+ * the old one and the same due time, which is indexed.  A reader of our own
+ * transaction that had opened a snapshot before the change, such as a
+ * user's cursor over contact_state, sees the new state: it is nobody's but the
+ * engine's, which always reads the newest.
+ *
+ * Results are allocated in the current memory context.
  *
  *-------------------------------------------------------------------------
  */
 #include "lifecycle.h"
 
+#include "access/generic_xlog.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
 #include "access/tableam.h"
 #include "access/table.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/catalog.h"
 #include "port/pg_bswap.h"
+#include "storage/bufmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "counter.h"
 #include "state.h"
 
 #define STATE_VERSION	1
@@ -275,6 +296,7 @@ state_read(StateReader *reader, Datum contact)
 	bool		found;
 	MemoryContext old;
 
+	counter_add(COUNT_STATE_READS, 1);
 	ScanKeyEntryInitialize(&scankey, 0, 1, BTEqualStrategyNumber, InvalidOid,
 						   reader->index->rd_indcollation[0],
 						   reader->equals, contact);
@@ -294,11 +316,97 @@ state_read(StateReader *reader, Datum contact)
 
 	value = slot_getattr(reader->slot, ATTR_STATE, &isnull);
 	row = state_unpack(DatumGetByteaPP(value));
+	row->tid = reader->slot->tts_tid;
 	value = slot_getattr(reader->slot, ATTR_CLOCK, &isnull);
 	row->clock = isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
 	value = slot_getattr(reader->slot, ATTR_DUE, &isnull);
 	row->due = isnull ? NOT_DUE : DatumGetTimestampTz(value);
 	return row;
+}
+
+/*
+ * The row with another clock and state in the form in which it would be
+ * stored, or NULL if it cannot take the place of the one that is there.
+ */
+static HeapTuple
+form_in_place(Relation table, HeapTuple old, TimestampTz due,
+			  TimestampTz clock, bytea *packed)
+{
+	TupleDesc	desc = RelationGetDescr(table);
+	Datum	   *values = palloc(desc->natts * sizeof(Datum));
+	bool	   *nulls = palloc(desc->natts * sizeof(bool));
+	HeapTuple	new;
+
+	if (HeapTupleHasExternal(old))
+		return NULL;
+	heap_deform_tuple(old, desc, values, nulls);
+	if (nulls[ATTR_CLOCK - 1] || nulls[ATTR_STATE - 1] ||
+		nulls[ATTR_DUE - 1] != (due == NOT_DUE) ||
+		(!nulls[ATTR_DUE - 1] &&
+		 DatumGetTimestampTz(values[ATTR_DUE - 1]) != due))
+		return NULL;
+	values[ATTR_CLOCK - 1] = TimestampTzGetDatum(clock);
+	values[ATTR_STATE - 1] = PointerGetDatum(packed);
+	new = heap_form_tuple(desc, values, nulls);
+	return new->t_len == old->t_len &&
+		new->t_data->t_hoff == old->t_data->t_hoff ? new : NULL;
+}
+
+/*
+ * state_overwrite: write a state in the place of the row at this address, if
+ * the current (sub)transaction has made it.  False if it has not, or the
+ * row does not fit; nothing is written then.  The caller holds the lock on
+ * the contact; takes RowExclusiveLock on contact_state.
+ */
+bool
+state_overwrite(Model *model, const ItemPointerData *tid, TimestampTz due,
+				TimestampTz clock, bytea *packed)
+{
+	TransactionId self = GetCurrentTransactionIdIfAny();
+	Relation	table;
+	Buffer		buffer;
+	ItemId		item;
+	HeapTupleData old;
+	HeapTuple	new = NULL;
+
+	if (!TransactionIdIsValid(self) || !ItemPointerIsValid(tid))
+		return false;
+	table = table_open(model->state_relid, RowExclusiveLock);
+	if (table->rd_tableam != GetHeapamTableAmRoutine() ||
+		table->trigdesc != NULL || RelationIsLogicallyLogged(table))
+	{
+		table_close(table, NoLock);
+		return false;
+	}
+	buffer = ReadBuffer(table, ItemPointerGetBlockNumber(tid));
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	item = PageGetItemId(BufferGetPage(buffer), ItemPointerGetOffsetNumber(tid));
+	if (ItemIdIsNormal(item))
+	{
+		old.t_self = *tid;
+		old.t_tableOid = RelationGetRelid(table);
+		old.t_len = ItemIdGetLength(item);
+		old.t_data = (HeapTupleHeader) PageGetItem(BufferGetPage(buffer), item);
+		if (HeapTupleHeaderGetRawXmin(old.t_data) == self &&
+			(old.t_data->t_infomask & HEAP_XMAX_INVALID) != 0)
+			new = form_in_place(table, &old, due, clock, packed);
+	}
+	if (new != NULL)
+	{
+		GenericXLogState *xlog = GenericXLogStart(table);
+		Page		page = GenericXLogRegisterBuffer(xlog, buffer, 0);
+		char	   *place = PageGetItem(page,
+										PageGetItemId(page,
+													  ItemPointerGetOffsetNumber(tid)));
+
+		memcpy(place + new->t_data->t_hoff,
+			   (char *) new->t_data + new->t_data->t_hoff,
+			   new->t_len - new->t_data->t_hoff);
+		GenericXLogFinish(xlog);
+	}
+	UnlockReleaseBuffer(buffer);
+	table_close(table, NoLock);
+	return new != NULL;
 }
 
 /*

@@ -37,6 +37,8 @@ typedef struct StateRow
 								 * have no event; those above are unknown */
 	TimestampTz clock;			/* the instant it was last brought up to */
 	TimestampTz due;			/* the earliest due of its atoms */
+	ItemPointerData tid;		/* where the row was read; invalid if it was not
+								 * read from the table */
 	int			natoms;			/* sorted by id */
 	int			atoms_allocated;
 	AtomState  *atoms;
@@ -61,6 +63,10 @@ extern StateReader *state_begin_read(Model *model);
 extern StateReader *state_begin_read_at(Model *model, Snapshot snapshot);
 extern StateRow *state_read(StateReader *reader, Datum contact);
 extern void state_end_read(StateReader *reader);
+
+extern bool state_overwrite(Model *model, const ItemPointerData *tid,
+							TimestampTz due, TimestampTz clock,
+							bytea *packed);
 
 extern StateRow *state_new(int known);
 extern StateRow *state_unpack(const bytea *packed);

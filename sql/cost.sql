@@ -1,0 +1,72 @@
+--
+-- What an event costs, in counts: rows written, states read, segments and
+-- filters evaluated, statements run.  A number that grew is an optimisation
+-- that got lost.
+--
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS lifecycle;
+RESET client_min_messages;
+\set SHOW_CONTEXT never
+
+SELECT lifecycle_create('cost', 'empty');
+ALTER TABLE cost.events ALTER COLUMN occurred_at SET DEFAULT now();
+SELECT count(lifecycle_add_segment('cost', 'Segment ' || i, format('did(''Event %s'', times => %s)', i % 10, 1 + i % 3))) FROM generate_series(1, 30) i;
+SELECT count(lifecycle_add_segment('cost', 'Path ' || i, format('did(''Page Viewed'', properties->>''path'' = ''/%s'')', i))) FROM generate_series(1, 50) i;
+SELECT lifecycle_add_segment('cost', 'Recent', $$did('Recent', within => '1 day')$$);
+SELECT lifecycle_add_segment('cost', 'Often', $$did('Often', times => 1000)$$);
+INSERT INTO cost.contacts (id) SELECT generate_series(1, 100);
+-- everybody has done all of it
+INSERT INTO cost.events (contact_id, name) SELECT c, 'Event ' || i % 10 FROM generate_series(1, 100) c, generate_series(1, 30) i;
+INSERT INTO cost.events (contact_id, name, properties) SELECT c, 'Page Viewed', jsonb_build_object('path', '/' || i) FROM generate_series(1, 100) c, generate_series(1, 10) i;
+INSERT INTO cost.events (contact_id, name) SELECT c, 'Recent' FROM generate_series(1, 100) c;
+
+-- what a statement made the engine do, and the rows that it wrote
+CREATE PROCEDURE pg_temp.cost(statement text, times integer DEFAULT 1) LANGUAGE plpgsql AS $$
+DECLARE
+	before jsonb;
+	after jsonb;
+	written text;
+BEGIN
+	EXECUTE statement;				-- what is loaded at first use
+	CREATE TEMPORARY TABLE rows_before AS SELECT relname, n_tup_ins + n_tup_upd + n_tup_del AS n FROM pg_stat_xact_user_tables WHERE schemaname = 'cost';
+	SELECT jsonb_object_agg(counter, number) INTO before FROM lifecycle.counters();
+	FOR i IN 1 .. times LOOP
+		EXECUTE statement;
+	END LOOP;
+	SELECT jsonb_object_agg(counter, number) INTO after FROM lifecycle.counters();
+	SELECT string_agg(format('%s %s', s.relname, s.n_tup_ins + s.n_tup_upd + s.n_tup_del - b.n), ', ' ORDER BY s.relname COLLATE "C") INTO written
+		FROM pg_stat_xact_user_tables s JOIN rows_before b USING (relname)
+		WHERE s.schemaname = 'cost' AND s.n_tup_ins + s.n_tup_upd + s.n_tup_del > b.n;
+	DROP TABLE rows_before;
+	RAISE NOTICE 'rows written: %', written;
+	RAISE NOTICE '%', (SELECT string_agg(format('%s %s', key, value::bigint - (before->>key)::bigint), ', ' ORDER BY key COLLATE "C")
+		FROM jsonb_each_text(after) WHERE value::bigint > (before->>key)::bigint);
+END
+$$;
+
+--
+-- 1. The steady state: one look at the state, and nothing written
+--
+CALL pg_temp.cost($$INSERT INTO cost.events (contact_id, name) VALUES (1, 'Event 1')$$);
+CALL pg_temp.cost($$INSERT INTO cost.events (contact_id, name) VALUES (1, 'Recent')$$);
+CALL pg_temp.cost($$INSERT INTO cost.events (contact_id, name) SELECT c, 'Event ' || i FROM generate_series(1, 100) c, generate_series(1, 5) i$$);
+-- one of 50 filters, by its value
+CALL pg_temp.cost($$INSERT INTO cost.events (contact_id, name, properties) VALUES (1, 'Page Viewed', '{"path": "/7"}')$$);
+-- what no predicate names
+CALL pg_temp.cost($$INSERT INTO cost.events (contact_id, name) SELECT c, 'Other' FROM generate_series(1, 100) c$$);
+CALL pg_temp.cost($$INSERT INTO cost.events (contact_id, name, properties) VALUES (1, 'Page Viewed', '{"path": "/no"}')$$);
+
+--
+-- 2. A change: the segments that it concerns, one state, one row of history
+--
+CALL pg_temp.cost($$INSERT INTO cost.events (contact_id, name) SELECT c, 'Often' FROM generate_series(1, 100) c$$);
+CALL pg_temp.cost($$INSERT INTO cost.events (contact_id, name, properties)
+	SELECT c, 'Page Viewed', jsonb_build_object('path', '/' || 20 + (SELECT count(*) % 20 FROM cost.events WHERE name = 'Page Viewed' AND contact_id = c)) FROM generate_series(1, 100) c$$);
+
+--
+-- 3. Single rows of one contact in one transaction: the state is written over
+--
+CALL pg_temp.cost($$INSERT INTO cost.events (contact_id, name) VALUES (2, 'Often')$$, 100);
+
+SELECT * FROM lifecycle_verify('cost');
+SELECT lifecycle_drop('cost');
