@@ -207,6 +207,70 @@ DELETE FROM score_crm.events WHERE id = 200;
 DELETE FROM score_crm.problem;
 SELECT * FROM pg_temp.wrong();
 
+--
+-- 7. Written to a column of contacts
+--
+SELECT lifecycle_alter_score_rule('score_crm', 'fit', 'order', filter => '');
+ALTER TABLE score_crm.contacts ADD points int, ADD fine numeric(6,1), ADD label text;
+SELECT lifecycle_alter_score('score_crm', 'fit', column_name => 'point');
+SELECT lifecycle_alter_score('score_crm', 'fit', column_name => 'label');
+SELECT lifecycle_alter_score('score_crm', 'fit', column_name => 'country');
+SELECT lifecycle_alter_score('score_crm', 'fit', column_name => 'stage');
+SELECT lifecycle_alter_score('score_crm', 'engagement', column_name => 'points');
+SELECT lifecycle_alter_score('score_crm', 'engagement', column_name => 'fine');
+SELECT lifecycle_alter_score('score_crm', 'fit', column_name => 'points');
+SELECT lifecycle_alter_score('score_crm', 'engagement', column_name => 'points', decimals => 0);
+SELECT lifecycle_alter_score('score_crm', 'engagement', column_name => 'fine', decimals => 1);
+CREATE FUNCTION pg_temp.columns() RETURNS TABLE (id bigint, points int, fit numeric, fine numeric, engagement numeric, wrong bigint) LANGUAGE sql
+AS $$SELECT id, points, lifecycle_score('score_crm', id, 'fit'), fine, lifecycle_score('score_crm', id, 'engagement'),
+	(SELECT count(*) FROM pg_temp.wrong()) FROM score_crm.contacts ORDER BY id$$;
+SELECT * FROM pg_temp.columns();
+-- by an event, a new contact, a column, a condition
+INSERT INTO score_crm.events (id, contact_id, name, occurred_at) VALUES (300, 2, 'Order', '2026-04-16 20:52+00'), (301, 2, 'Called', '2026-04-16 20:00+00');
+INSERT INTO score_crm.contacts (id, country, points) VALUES (4, 'FI', 1000);
+UPDATE score_crm.contacts SET company_id = NULL WHERE id = 1;
+SELECT * FROM pg_temp.columns();
+-- predicates may read the column too
+SELECT lifecycle_add_segment('score_crm', 'column', 'points >= 40');
+INSERT INTO score_crm.events (id, contact_id, name, occurred_at) VALUES (302, 4, 'Order', '2026-04-16 20:52+00');
+SELECT contact FROM score_crm.segment_member WHERE segment = 'column' ORDER BY contact;
+-- forward with the tick
+SELECT contacts >= 1 AS due FROM lifecycle_tick('score_crm', '2026-04-17 08:52+00');
+SELECT * FROM pg_temp.columns();
+SELECT contacts >= 1 AS due FROM lifecycle_tick('score_crm', '2026-04-17 08:52:00.000001+00');
+SELECT * FROM pg_temp.columns();
+SELECT contact FROM score_crm.segment_member WHERE segment = 'column' ORDER BY contact;
+-- what somebody else writes there is told, and made good by the next change
+UPDATE score_crm.contacts SET points = 7 WHERE id = 4;
+SELECT * FROM lifecycle_verify('score_crm');
+DELETE FROM score_crm.events WHERE id = 302;
+SELECT * FROM pg_temp.columns();
+SELECT * FROM lifecycle_verify('score_crm');
+-- rules that change
+SELECT lifecycle_alter_score_rule('score_crm', 'fit', 'order', points => 160);
+SELECT lifecycle_add_score_rule('score_crm', 'fit', 'member', 3, condition => $$in_segment('hot')$$);
+INSERT INTO oracle.score_condition VALUES ('score_crm', 'fit', 'member', 'SELECT contact::bigint FROM oracle.score(''score_crm'', ''engagement'', $1) WHERE points >= 50');
+SELECT * FROM pg_temp.columns();
+SELECT lifecycle_add_score_rule('score_crm', 'fit', 'itself', 1, condition => 'points > 3');
+DELETE FROM score_crm.events WHERE id = 301;
+SELECT * FROM pg_temp.columns();
+-- a constraint of the user's: the event stays
+ALTER TABLE score_crm.contacts ADD CHECK (points < 200);
+INSERT INTO score_crm.events (id, contact_id, name, occurred_at) VALUES (303, 2, 'Order', '2026-04-17 08:52+00'), (304, 3, 'Order', '2026-04-17 08:52+00');
+SELECT id, points FROM score_crm.contacts ORDER BY id;
+SELECT contact, rule, message FROM score_crm.problem ORDER BY id;
+DELETE FROM score_crm.events WHERE id = 303;
+DELETE FROM score_crm.problem;
+SELECT lifecycle_rebuild('score_crm');
+SELECT * FROM pg_temp.columns();
+-- all at a glance
+SELECT contact, score, points FROM score_crm.score ORDER BY score, contact;
+SELECT lifecycle_alter_score('score_crm', 'fit', column_name => '');
+SELECT lifecycle_tick('score_crm', '2026-04-20 00:00+00') IS NOT NULL AS ticked;
+SELECT * FROM pg_temp.columns();
+SELECT * FROM lifecycle_verify('score_crm');
+SELECT * FROM score_crm.problem;
+
 SET client_min_messages = warning;
 DROP SCHEMA oracle CASCADE;
 SELECT lifecycle_drop('score_crm');

@@ -287,7 +287,8 @@ network_compile_segment(Model *model, Segment *segment)
 
 	/* Only what is evaluated stays: there may be 10,000 of them. */
 	MemoryContextSwitchTo(scratch);
-	predicate = predicate_compile(&model->scope, segment->text, true);
+	predicate = predicate_compile(&model->scope, segment->text,
+								  segment->column == NULL);
 	MemoryContextSwitchTo(context);
 	if (list_length(predicate->atoms) != segment->natoms)
 		elog(ERROR, "segment \"%s\" has %d atoms, but %d are recorded",

@@ -24,6 +24,7 @@
 #include "counter.h"
 #include "evaluate.h"
 #include "prepare.h"
+#include "score.h"
 #include "window.h"
 
 static void
@@ -595,6 +596,7 @@ decide_round(Run *run)
 	}
 	record_states(run);
 	record_members(run);
+	score_write(run);
 }
 
 /*

@@ -532,7 +532,10 @@ evaluate_segment(void *arg)
 		network_compile_segment(task->run->model, segment);
 	value = evaluate_expression(task->run, task->work, segment->expression,
 								&isnull);
-	task->result = !isnull && DatumGetBool(value);
+	if (segment->column != NULL)
+		score_compare(task->run, task->work, segment, value);
+	else
+		task->result = !isnull && DatumGetBool(value);
 }
 
 /*
@@ -575,6 +578,7 @@ evaluate_work(Run *run, Work *work, bool carefully)
 	evaluate_rows(run, work);
 	list_free(work->changes);
 	work->changes = NIL;
+	work->scores = NIL;
 	while ((segment = next_segment(run, &todo)) != NULL)
 	{
 		bool		is_member = state_in_segment(work->state, segment->id);
@@ -589,14 +593,15 @@ evaluate_work(Run *run, Work *work, bool carefully)
 
 			if (!run_try(evaluate_segment, &task, &error))
 			{
-				run_problem(run, segment->name, NULL,
+				run_problem(run, segment->column == NULL ? segment->name :
+							psprintf("score %s", segment->name), NULL,
 							key_to_text(&run->model->contact_key,
 										work->contact),
 							NULL, error);
 				task.result = false;
 			}
 		}
-		if (task.result != is_member)
+		if (segment->column == NULL && task.result != is_member)
 		{
 			MemberChange *change = palloc(sizeof(MemberChange));
 

@@ -7,7 +7,7 @@
  *
  *	  ingest.c, object.c, deal.c	triggers on the four application tables
  *	  worker.c						background processes that call tick.c
- *	  tick.c, api.c, verify.c		what SQL calls
+ *	  tick.c, api.c, score_api.c, verify.c	what SQL calls
  *	  explain.c, why.c, clause.c, witness.c, preview.c	questions about a text
  *	  import.c						events that are taken in later
  *	  step.c						contacts that are due, instant by instant
@@ -20,7 +20,7 @@
  *	  network.c, event.c, compile.c	who depends on what, compiled at first use
  *	  equality.c					what filters compare, by which events find them
  *	  atom.c, state.c, stripe.c		values of atoms; the packed row; its locks
- *	  score.c, points.c				scores, and their arithmetic
+ *	  score.c, score_write.c, points.c	scores, their columns, their arithmetic
  *	  meaning.c, window.c			what functions mean, as SQL; windows
  *	  model.c, registry.c, stage.c	the registry's cache
  *	  predicate.c, analysis.c, syntax.c, vocabulary.c	text to expression

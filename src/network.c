@@ -136,6 +136,7 @@ network_free(Network *network)
 {
 	HASH_SEQ_STATUS status;
 	AtomEntry  *entry;
+	SegmentEntry *written;
 	ListCell   *cell;
 
 	if (network == NULL)
@@ -145,6 +146,10 @@ network_free(Network *network)
 		free_atom_plan(entry->atom);
 	foreach(cell, network->own_atoms)
 		free_atom_plan(lfirst(cell));
+	hash_seq_init(&status, network->segments);
+	while ((written = hash_seq_search(&status)) != NULL)
+		if (written->segment->plan != NULL)
+			SPI_freeplan(written->segment->plan);
 	foreach(cell, network->rules)
 	{
 		Rule	   *rule = lfirst(cell);
@@ -350,7 +355,12 @@ network_load_segments(Model *model, const int *ids, int count)
 	if (nmissing == 0)
 		return;
 	rows = config_query(model, PLAN_SEGMENTS_BY_ID,
-						"SELECT id, name, predicate, rank, atoms FROM %s.segment"
+						"SELECT id, name, predicate, rank, atoms, NULL::pg_catalog.text"
+						" FROM %1$s.segment"
+						" WHERE id OPERATOR(pg_catalog.=) ANY ($1)"
+						" UNION ALL SELECT id, name,"
+						" pg_catalog.format('score(%%L)', name), rank, atoms, column_name"
+						" FROM %1$s.score_definition"
 						" WHERE id OPERATOR(pg_catalog.=) ANY ($1)",
 						INT4ARRAYOID,
 						PointerGetDatum(construct_array(missing, nmissing,
@@ -368,6 +378,7 @@ network_load_segments(Model *model, const int *ids, int count)
 		segment->text = query_text(i, 3);
 		segment->rank = DatumGetInt32(query_value(i, 4, &isnull));
 		segment->atom_ids = network_int_array(i, 5, &segment->natoms);
+		segment->column = query_text(i, 6);
 		entry = hash_search(network->segments, &segment->id, HASH_ENTER, NULL);
 		entry->segment = segment;
 	}
@@ -403,8 +414,11 @@ network_dependents(Model *model, Segment *segment)
 		MemoryContext old;
 
 		rows = config_query(model, PLAN_SEGMENT_DEPENDENTS,
-							"SELECT id FROM %s.segment"
-							" WHERE ARRAY[$1] OPERATOR(pg_catalog.<@) segments",
+							"SELECT id FROM %1$s.segment"
+							" WHERE ARRAY[$1] OPERATOR(pg_catalog.<@) segments"
+							" UNION ALL SELECT id FROM %1$s.score_definition"
+							" WHERE column_name IS NOT NULL"
+							" AND ARRAY[$1] OPERATOR(pg_catalog.<@) segments",
 							TEXTOID, CStringGetTextDatum(segment->name));
 		old = MemoryContextSwitchTo(model->network->context);
 		for (uint64 i = 0; i < rows; i++)
@@ -452,11 +466,15 @@ load_columns(Model *model)
 	MemoryContext old;
 
 	rows = config_query(model, PLAN_SEGMENTS_BY_COLUMN,
-						"SELECT id, contact_columns, company_columns"
-						" FROM %s.segment"
-						" WHERE pg_catalog.cardinality(contact_columns) OPERATOR(pg_catalog.>) 0"
-						" OR pg_catalog.cardinality(company_columns) OPERATOR(pg_catalog.>) 0"
-						" ORDER BY id", InvalidOid, (Datum) 0);
+						"SELECT s.id, s.contact_columns, s.company_columns"
+						" FROM (SELECT id, contact_columns, company_columns"
+						" FROM %1$s.segment UNION ALL"
+						" SELECT id, contact_columns, company_columns"
+						" FROM %1$s.score_definition"
+						" WHERE column_name IS NOT NULL) AS s"
+						" WHERE pg_catalog.cardinality(s.contact_columns) OPERATOR(pg_catalog.>) 0"
+						" OR pg_catalog.cardinality(s.company_columns) OPERATOR(pg_catalog.>) 0"
+						" ORDER BY s.id", InvalidOid, (Datum) 0);
 	old = MemoryContextSwitchTo(network->context);
 	for (uint64 i = 0; i < rows; i++)
 	{
@@ -527,7 +545,8 @@ network_columns(Model *model, TableKind kind)
 }
 
 /*
- * network_all_segments: ids of all segments.
+ * network_all_segments: ids of all segments, and of the scores that are
+ * written to a column; the latter are evaluated in the same way.
  */
 List *
 network_all_segments(Model *model)
@@ -540,7 +559,9 @@ network_all_segments(Model *model)
 		MemoryContext old;
 
 		rows = config_query(model, PLAN_SEGMENTS_ALL,
-							"SELECT id FROM %s.segment ORDER BY rank, id",
+							"SELECT id FROM (SELECT id, rank FROM %1$s.segment"
+							" UNION ALL SELECT id, rank FROM %1$s.score_definition"
+							" WHERE column_name IS NOT NULL) AS s ORDER BY rank, id",
 							InvalidOid, (Datum) 0);
 		old = MemoryContextSwitchTo(network->context);
 		for (uint64 i = 0; i < rows; i++)

@@ -69,6 +69,9 @@ typedef struct Segment
 	int			rank;
 	int			natoms;
 	int		   *atom_ids;
+	char	   *column;			/* of contacts: no segment, but a score that is
+								 * written there; NULL for segments */
+	SPIPlanPtr	plan;			/* that writes it */
 	Expression *expression;		/* NULL before its first use */
 	bool		dependents_loaded;
 	List	   *dependents;		/* ids of segments that name this one */

@@ -479,6 +479,8 @@ set_atoms(SegmentsArg *arg)
 		arg->scan.natoms = 0;	/* each will be asked for, contact by contact */
 	else if (list_length(arg->segments) == 1 && !names_segments)
 		arg->only = network_segment(model, linitial_int(arg->segments));
+	if (arg->only != NULL && arg->only->column != NULL)
+		arg->only = NULL;		/* a score, of which nobody is a member */
 }
 
 /*

@@ -9,6 +9,7 @@
 #define LIFECYCLE_RUN_H
 
 #include "nodes/execnodes.h"
+#include "utils/numeric.h"
 
 #include "atom.h"
 #include "network.h"
@@ -119,6 +120,13 @@ typedef struct MemberChange
 	bool		entered;
 } MemberChange;
 
+/* A score that is not what its column says. */
+typedef struct ScoreChange
+{
+	Segment    *score;
+	Numeric		points;
+} ScoreChange;
+
 /* A value that was computed for this contact in this round. */
 typedef struct WorkValue
 {
@@ -156,6 +164,7 @@ typedef struct Work
 	Bitmapset  *segment_set;	/* the same, while changes are applied */
 	List	   *values;			/* of WorkValue * */
 	List	   *changes;		/* of MemberChange * */
+	List	   *scores;			/* of ScoreChange * */
 
 	/* What rules want, see rule.c. */
 	struct Action *deal_action; /* the deal that is being opened */

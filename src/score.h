@@ -26,6 +26,10 @@ extern PointsInput *score_inputs(Run *run, Work *work,
 								 const ScoreParts *parts);
 extern AtomValue score_value(Run *run, Work *work, const Atom *atom,
 							 const ScoreParts *parts);
+extern void score_compare(Run *run, Work *work, Segment *score,
+						  Datum points);
+extern char *score_column_text(Run *run, Work *work, Segment *score);
+extern void score_write(Run *run);
 extern Numeric score_numeric(const ScoreSpec *spec, int64 total);
 
 #endif							/* LIFECYCLE_SCORE_H */

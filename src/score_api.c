@@ -16,14 +16,18 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
+#include "utils/rls.h"
 
 #include "api.h"
 #include "evaluate.h"
 #include "prepare.h"
+#include "refresh.h"
 #include "score.h"
 
 PG_FUNCTION_INFO_V1(lifecycle_score);
 PG_FUNCTION_INFO_V1(lifecycle_why_score);
+PG_FUNCTION_INFO_V1(scores);
+PG_FUNCTION_INFO_V1(take_in_score);
 
 /* A score of one contact at one instant. */
 typedef struct Reading
@@ -219,4 +223,222 @@ lifecycle_why_score(PG_FUNCTION_ARGS)
 	run_finish(run);
 	SPI_finish();
 	return (Datum) 0;
+}
+
+/* What a reading of all contacts hands to the batches. */
+typedef struct ScoresArg
+{
+	ContactScan scan;
+	Run		   *run;
+	Expression *expression;
+	const char *name;
+	bool		restricted;		/* the caller may see these contacts only: */
+	int			nvisible;
+	Datum	   *visible;		/* keys, sorted */
+	ReturnSetInfo *result;
+} ScoresArg;
+
+/*
+ * If row security applies to the caller: whom may he see?
+ */
+static void
+read_visible(ScoresArg *arg)
+{
+	Model	   *model = arg->scan.model;
+	AppTable   *table = &model->table[CONTACTS];
+	MemoryContext outer = CurrentMemoryContext;
+	uint64		rows;
+
+	arg->restricted = check_enable_rls(table->relid, InvalidOid, true) ==
+		RLS_ENABLED;
+	if (!arg->restricted)
+		return;
+	rows = query_once(psprintf("SELECT c.%1$s FROM %2$s AS c ORDER BY c.%1$s",
+							   table->column[ROLE_KEY].quoted, table->name),
+					  0, NULL, NULL, NULL);
+	MemoryContextSwitchTo(outer);
+	arg->visible = MemoryContextAllocHuge(outer, mul_size(rows + 1,
+														  sizeof(Datum)));
+	for (uint64 i = 0; i < rows; i++)
+	{
+		bool		isnull;
+
+		arg->visible[i] = key_copy(&model->contact_key,
+								   query_value(i, 1, &isnull));
+	}
+	arg->nvisible = (int) rows;
+	SPI_freetuptable(SPI_tuptable);
+}
+
+static bool
+is_visible(ScoresArg *arg, Datum contact)
+{
+	int			low = 0;
+	int			high = arg->nvisible - 1;
+
+	while (arg->restricted && low <= high)
+	{
+		int			middle = (low + high) / 2;
+		int			order = key_compare(&arg->scan.model->contact_key,
+										arg->visible[middle], contact);
+
+		if (order == 0)
+			return true;
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle - 1;
+	}
+	return !arg->restricted;
+}
+
+static void
+scores_batch(ContactScan *scan)
+{
+	ScoresArg  *arg = (ScoresArg *) scan;
+	Model	   *model = scan->model;
+	StateReader *reader = state_begin_read(model);
+	UserSpan	span;
+
+	span_read(&span, model->table[CONTACTS].owner);
+	for (int i = 0; i < scan->count; i++)
+	{
+		Work		work = {0};
+		bool		isnull;
+		Datum		value;
+		Datum		values[3];
+		bool		nulls[3] = {false};
+
+		CHECK_FOR_INTERRUPTS();
+		work.contact = refresh_value(scan, i, 1, &isnull);
+		if (!is_visible(arg, work.contact))
+			continue;
+		work.found = true;
+		work.row = run_copy_row(refresh_value(scan, i, 2, &isnull));
+		value = refresh_value(scan, i, 3, &isnull);
+		if (!isnull)
+			work.company_row = run_copy_row(value);
+		work.values = refresh_atoms(scan, i);
+		work.state = state_read(reader, work.contact);
+		if (work.state == NULL)
+			work.state = state_new(0);
+		evaluate_rows(arg->run, &work);
+		values[0] = CStringGetTextDatum(key_to_text(&model->contact_key,
+													work.contact));
+		values[1] = CStringGetTextDatum(arg->name);
+		values[2] = evaluate_expression(arg->run, &work, arg->expression,
+										&nulls[2]);
+		tuplestore_putvalues(arg->result->setResult, arg->result->setDesc,
+							 values, nulls);
+	}
+	span_end(&span);
+	state_end_read(reader);
+}
+
+/*
+ * Read one score of all contacts.
+ */
+static void
+scan_score(ScoresArg *arg)
+{
+	ContactScan *scan = &arg->scan;
+	int			natoms;
+
+	arg->expression = score_expression(scan->model, arg->name);
+	natoms = arg->expression->natoms;
+	scan->natoms = 0;
+	scan->atoms = palloc((natoms + 1) * sizeof(Atom *));
+	for (int i = 0; i < natoms; i++)
+		if (atom_is_scanned(arg->expression->atoms[i]))
+			scan->atoms[scan->natoms++] = arg->expression->atoms[i];
+	if (scan->natoms > MAX_JOINED_ATOMS)
+		scan->natoms = 0;
+	refresh_scan(scan);
+}
+
+/*
+ * scores(model text): contact, score and points now, for all scores and those
+ * contacts that row security lets the caller see.
+ *
+ * Nothing is locked or written.  Needs SELECT on contacts and events; raises
+ * what a rule raises.
+ */
+Datum
+scores(PG_FUNCTION_ARGS)
+{
+	ScoresArg	arg = {{0}};
+	Model	   *model = model_by_name(text_argument(fcinfo, 0, "model"));
+	List	   *names = NIL;
+	ListCell   *cell;
+	UserSpan	span;
+	uint64		rows;
+
+	compat_init_result(fcinfo);
+	check_may_read(model);
+	SPI_connect();
+	arg.run = run_start(model);
+	arg.result = (ReturnSetInfo *) fcinfo->resultinfo;
+	arg.scan.model = model;
+	arg.scan.clock = arg.run->clock = run_clock(model);
+	arg.run->clock_given = true;
+	arg.run->no_lock = true;
+	arg.scan.rows = true;
+	arg.scan.work = scores_batch;
+	read_visible(&arg);
+	span_write(&span, model->owner);
+	rows = query_once(psprintf("SELECT name FROM %s.score_definition"
+							   " ORDER BY name", model->schema),
+					  0, NULL, NULL, NULL);
+	span_end(&span);
+	for (uint64 i = 0; i < rows; i++)
+		names = lappend(names, query_text(i, 1));
+	foreach(cell, names)
+	{
+		arg.name = lfirst(cell);
+		scan_score(&arg);
+	}
+	evaluate_end(arg.run);
+	run_finish(arg.run);
+	SPI_finish();
+	return (Datum) 0;
+}
+
+/*
+ * take_in_score(model text, score text): write a score to its column, if it
+ * has one, for all contacts.
+ *
+ * The caller holds the locks of lifecycle.lock_model.  Raises 42501 unless the
+ * caller owns the model.
+ */
+Datum
+take_in_score(PG_FUNCTION_ARGS)
+{
+	Model	   *model = model_by_name(text_argument(fcinfo, 0, "model"));
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1] = {PG_GETARG_DATUM(1)};
+	List	   *ids = NIL;
+	UserSpan	span;
+	MemoryContext old;
+
+	model_check_owner(model);
+	model_use(model);
+	SPI_connect();
+	span_write(&span, model->owner);
+	if (query_once(psprintf("SELECT id FROM %s.score_definition"
+							" WHERE name OPERATOR(pg_catalog.=) $1"
+							" AND column_name IS NOT NULL", model->schema),
+				   1, types, values, NULL) > 0)
+	{
+		bool		isnull;
+
+		old = MemoryContextSwitchTo(CurTransactionContext);
+		ids = list_make1_int(DatumGetInt32(query_value(0, 1, &isnull)));
+		MemoryContextSwitchTo(old);
+	}
+	span_end(&span);
+	SPI_finish();
+	if (ids != NIL)
+		refresh_take_in(model, ids);
+	model_release(model);
+	PG_RETURN_VOID();
 }

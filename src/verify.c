@@ -27,10 +27,12 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/snapmgr.h"
 
 #include "evaluate.h"
 #include "refresh.h"
+#include "score.h"
 
 PG_FUNCTION_INFO_V1(verify_contacts);
 PG_FUNCTION_INFO_V1(state_segments);
@@ -92,6 +94,50 @@ verify_atom(VerifyArg *arg, Work *work, Atom *atom, AtomValue value)
 			   psprintf(INT64_FORMAT, computed));
 }
 
+/* A score that is compared with its column. */
+typedef struct ScoreArg
+{
+	VerifyArg  *arg;
+	Work	   *work;
+	Segment    *score;
+} ScoreArg;
+
+static void
+compare_score(void *task)
+{
+	ScoreArg   *it = task;
+	Work	   *work = it->work;
+	Run		   *run = it->arg->run;
+	bool		isnull;
+	Datum		points = evaluate_expression(run, work, it->score->expression,
+											 &isnull);
+
+	work->scores = NIL;
+	score_compare(run, work, it->score, points);
+	if (work->scores != NIL)
+		differ(it->arg, work->contact, "score", it->score->name,
+			   score_column_text(run, work, it->score),
+			   DatumGetCString(DirectFunctionCall1(numeric_out, points)));
+}
+
+/*
+ * Is the score what its column says?  With an error, the column stays as it
+ * is.
+ */
+static void
+verify_score(VerifyArg *arg, Work *work, Segment *score)
+{
+	ScoreArg	task = {arg, work, score};
+	ErrorData  *error;
+
+	if (score->expression == NULL)
+		return;
+	if (arg->may_fail)
+		(void) run_try(compare_score, &task, &error);
+	else
+		compare_score(&task);
+}
+
 /*
  * Is the contact in the segments that it should be in?
  */
@@ -105,10 +151,16 @@ verify_segments(VerifyArg *arg, Work *work)
 	{
 		Segment    *segment = lfirst(cell);
 		bool		stored = state_in_segment(work->state, segment->id);
-		bool		holds = segment->expression != NULL &&
+		bool		holds;
+
+		if (segment->column != NULL)
+		{
+			verify_score(arg, work, segment);
+			continue;
+		}
+		holds = segment->expression != NULL &&
 			evaluate_holds(arg->run, work, segment->expression,
 						   arg->may_fail);
-
 		if (holds != stored)
 			differ(arg, work->contact, "membership", segment->name,
 				   stored ? "member" : "not a member",

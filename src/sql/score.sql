@@ -14,22 +14,36 @@ BEGIN
 	EXECUTE format($ddl$
 
 CREATE TABLE %1$I.score_definition (
+	id			integer NOT NULL UNIQUE,
 	name		text PRIMARY KEY,
 	cap			numeric CHECK (cap >= 0),
 	floor		numeric,
 	groups		jsonb NOT NULL DEFAULT '{}',
 	decimals	integer NOT NULL CHECK (decimals BETWEEN 0 AND 6),
+	column_name	text,
 	description	text,
+	atoms		integer[] NOT NULL DEFAULT '{}',
+	contact_columns text[] NOT NULL DEFAULT '{}',
+	company_columns text[] NOT NULL DEFAULT '{}',
+	segments	text[] NOT NULL DEFAULT '{}',
+	rank		integer NOT NULL DEFAULT 0,
 	created_at	timestamptz NOT NULL DEFAULT now()
 );
 CREATE UNIQUE INDEX score_definition_spelling ON %1$I.score_definition (lower(name));
 COMMENT ON TABLE %1$I.score_definition IS 'the scores: what the points of their rules add up to';
+COMMENT ON COLUMN %1$I.score_definition.id IS 'number of the score, which no segment has';
 COMMENT ON COLUMN %1$I.score_definition.name IS 'name of the score';
 COMMENT ON COLUMN %1$I.score_definition.cap IS 'the most that it can be, in points; null: no limit';
 COMMENT ON COLUMN %1$I.score_definition.floor IS 'the least that it can be, in points; null: no limit';
 COMMENT ON COLUMN %1$I.score_definition.groups IS 'the groups of rules, each with the most points that it can give, or null';
 COMMENT ON COLUMN %1$I.score_definition.decimals IS 'the score is rounded down to so many decimals';
+COMMENT ON COLUMN %1$I.score_definition.column_name IS 'the column of contacts that the score is written to, or null';
 COMMENT ON COLUMN %1$I.score_definition.description IS 'what the score means';
+COMMENT ON COLUMN %1$I.score_definition.atoms IS 'atoms of its rules, if it is written to a column';
+COMMENT ON COLUMN %1$I.score_definition.contact_columns IS 'columns of the contact that its conditions read';
+COMMENT ON COLUMN %1$I.score_definition.company_columns IS 'columns of the company that its conditions read';
+COMMENT ON COLUMN %1$I.score_definition.segments IS 'segments that its conditions name by in_segment';
+COMMENT ON COLUMN %1$I.score_definition.rank IS 'one more than the highest rank among the segments it names';
 COMMENT ON COLUMN %1$I.score_definition.created_at IS 'when it was added';
 
 CREATE TABLE %1$I.score_rule (
@@ -344,6 +358,104 @@ $$;
 COMMENT ON FUNCTION lifecycle.uses_of_score(lifecycle.model, text) IS
 'the segments and rules whose text names a score, in words';
 
+-- A score that is written to a column is evaluated like a segment, and has what
+-- the engine needs for that: atoms under its number, columns, a rank.
+CREATE FUNCTION lifecycle.compile_score(model_name text, score_name text) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	score record;
+	compiled record;
+	atom_ids integer[];
+BEGIN
+	EXECUTE format('SELECT id, column_name FROM %I.score_definition WHERE name = $1', model_name) INTO score USING score_name;
+	-- what is wrong with a text is found here, whether the score is used or not
+	SELECT * INTO compiled FROM lifecycle.compile(model_name, format('score(%L)', score_name), 'value');
+	PERFORM lifecycle.release_atoms(model_name, score.id);
+	IF score.column_name IS NULL THEN
+		RETURN;
+	ELSIF score.column_name = ANY (compiled.contact_columns) THEN
+		PERFORM lifecycle.rule_error(format('a rule of score "%s" reads column "%s", which the score is written to', score_name, score.column_name),
+			'Write the score to another column, or take the column out of the condition.');
+	END IF;
+	atom_ids := lifecycle.enter_atoms(model_name, score.id, compiled);
+	EXECUTE format($sql$
+		UPDATE %1$I.score_definition SET atoms = $2, contact_columns = $3, company_columns = $4, segments = $5,
+			rank = (SELECT coalesce(max(s.rank) + 1, 0) FROM %1$I.segment s WHERE s.name = ANY ($5))
+		WHERE id = $1 $sql$, model_name)
+		USING score.id, atom_ids, coalesce(compiled.contact_columns, '{}'), coalesce(compiled.company_columns, '{}'),
+			  coalesce(compiled.segments, '{}');
+END
+$$;
+
+COMMENT ON FUNCTION lifecycle.compile_score(text, text) IS
+'compiles a score, and if it is written to a column stores its atoms and columns; raises what the texts of its rules raise';
+
+CREATE FUNCTION lifecycle.compile_scores(model_name text) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	score_name text;
+BEGIN
+	FOR score_name IN EXECUTE format('SELECT name FROM %I.score_definition ORDER BY id', model_name) LOOP
+		PERFORM lifecycle.compile_score(model_name, score_name);
+	END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION lifecycle.compile_scores(text) IS 'compiles all scores again, after a setting changed what their text means';
+
+CREATE FUNCTION lifecycle.take_in_score(model text, score text) RETURNS void
+AS 'MODULE_PATHNAME', 'take_in_score' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION lifecycle.take_in_score(text, text) IS
+'writes a score to its column for all contacts; the caller has called lifecycle.lock_model; raises 42501 unless the caller owns the model';
+
+CREATE FUNCTION lifecycle.check_score_column(m lifecycle.model, score_name text, column_name text, decimals integer) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	col record;
+	other text;
+BEGIN
+	IF column_name IS NULL THEN
+		RETURN;
+	END IF;
+	SELECT a.atttypid, a.atttypmod, a.attgenerated INTO col FROM pg_attribute a
+	WHERE a.attrelid = m.contacts AND a.attname = check_score_column.column_name AND a.attnum > 0 AND NOT a.attisdropped;
+	IF col.atttypid IS NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'undefined_column',
+			MESSAGE = format('column "%s" of table %s does not exist', column_name, m.contacts),
+			HINT = format('Use ALTER TABLE %s ADD COLUMN %I numeric.', m.contacts, column_name);
+	ELSIF EXISTS (SELECT FROM lifecycle.model_column c
+				  WHERE c.model = m.name AND c.object = 'contacts' AND c.column_name = check_score_column.column_name) OR col.attgenerated <> '' THEN
+		PERFORM lifecycle.rule_error(format('a score cannot be written to column "%s"', column_name),
+			'Choose a column of contacts that nothing else writes.');
+	ELSIF col.atttypid NOT IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype, 'numeric'::regtype) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'datatype_mismatch',
+			MESSAGE = format('column "%s" of table %s is %s, and cannot hold a score', column_name, m.contacts, format_type(col.atttypid, col.atttypmod)),
+			HINT = 'A score is written to a column of type smallint, integer, bigint or numeric.';
+	ELSIF decimals > (CASE WHEN col.atttypid <> 'numeric'::regtype THEN 0
+						   WHEN col.atttypmod = -1 THEN 6
+						   ELSE (col.atttypmod - 4) & 2047 END) THEN
+		PERFORM lifecycle.rule_error(format('column "%s" has fewer decimals than score "%s"', column_name, score_name),
+			'Give the score fewer decimals, such as decimals => 0.');
+	END IF;
+	EXECUTE format('SELECT d.name FROM %I.score_definition d WHERE d.column_name = $1 AND d.name <> $2', m.name)
+		INTO other USING column_name, score_name;
+	IF other IS NOT NULL THEN
+		PERFORM lifecycle.rule_error(format('score "%s" is written to column "%s" already', other, column_name), 'Choose another column.');
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION lifecycle.check_score_column(lifecycle.model, text, text, integer) IS
+'raises 42703, 42804 or 22023 if a score cannot be written to a column of contacts';
+
 -- After a score or one of its rules changed: all that depends on it follows.
 CREATE FUNCTION lifecycle.rescore(model_name text, score_name text) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -354,8 +466,7 @@ DECLARE
 	segment_name text;
 BEGIN
 	PERFORM lifecycle.reload(model_name);
-	-- what is wrong with a text is found here, whether the score is used or not
-	PERFORM lifecycle.compile(model_name, format('score(%L)', score_name), 'value');
+	PERFORM lifecycle.compile_score(model_name, score_name);
 	FOREACH segment_name IN ARRAY names LOOP
 		PERFORM lifecycle.compile_segment(model_name, segment_name);
 	END LOOP;
@@ -363,6 +474,7 @@ BEGIN
 	IF names <> '{}' THEN
 		PERFORM lifecycle.take_in(model_name, lifecycle.with_dependents(model_name, names));
 	END IF;
+	PERFORM lifecycle.take_in_score(model_name, score_name);
 END
 $$;
 
@@ -374,7 +486,8 @@ COMMENT ON FUNCTION lifecycle.rescore(text, text) IS
 
 CREATE FUNCTION @extschema@.lifecycle_add_score(
 	model text, name text, cap numeric DEFAULT NULL, floor numeric DEFAULT NULL,
-	groups jsonb DEFAULT '{}', decimals integer DEFAULT NULL, description text DEFAULT NULL)
+	groups jsonb DEFAULT '{}', decimals integer DEFAULT NULL, column_name text DEFAULT NULL,
+	description text DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -384,21 +497,26 @@ DECLARE
 BEGIN
 	PERFORM lifecycle.lock_model(m.name);
 	PERFORM lifecycle.check_new_score_name(m.name, name);
+	column_name := nullif(column_name, '');
+	decimals := coalesce(decimals, CASE WHEN column_name IS NULL THEN 2 ELSE 0 END);
 	PERFORM lifecycle.check_argument('groups', groups);
 	PERFORM lifecycle.check_score(name, cap, floor, groups, decimals);
-	EXECUTE format('INSERT INTO %I.score_definition (name, cap, floor, groups, decimals, description)
-					VALUES ($1, $2, $3, $4, $5, nullif($6, ''''))', m.name)
-		USING name, cap, floor, groups, coalesce(decimals, 2), description;
+	PERFORM lifecycle.check_score_column(m, name, column_name, decimals);
+	EXECUTE format('INSERT INTO %1$I.score_definition (id, name, cap, floor, groups, decimals, column_name, description)
+					VALUES (nextval(pg_get_serial_sequence(%2$L, ''id'')), $1, $2, $3, $4, $5, $6, nullif($7, ''''))',
+				   m.name, format('%I.segment', m.name))
+		USING name, cap, floor, groups, decimals, column_name, description;
 	PERFORM lifecycle.rescore(m.name, name);
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@.lifecycle_add_score(text, text, numeric, numeric, jsonb, integer, text) IS
-'adds a score, to which rules are added by lifecycle_add_score_rule; cap and floor are the most and the least that it can be, groups names groups of rules with the most points that each can give, decimals says how finely it is divided';
+COMMENT ON FUNCTION @extschema@.lifecycle_add_score(text, text, numeric, numeric, jsonb, integer, text, text) IS
+'adds a score, to which rules are added by lifecycle_add_score_rule; cap and floor are the most and the least that it can be, groups names groups of rules with the most points that each can give, decimals says how finely it is divided, column_name a column of contacts that it is written to';
 
 CREATE FUNCTION @extschema@.lifecycle_alter_score(
 	model text, name text, new_name text DEFAULT NULL, cap numeric DEFAULT NULL, floor numeric DEFAULT NULL,
-	groups jsonb DEFAULT NULL, decimals integer DEFAULT NULL, description text DEFAULT NULL)
+	groups jsonb DEFAULT NULL, decimals integer DEFAULT NULL, column_name text DEFAULT NULL,
+	description text DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -419,7 +537,9 @@ BEGIN
 	floor := CASE floor WHEN '-infinity' THEN NULL ELSE coalesce(floor, old.floor) END;
 	groups := coalesce(groups, old.groups);
 	decimals := coalesce(decimals, old.decimals);
+	column_name := nullif(coalesce(column_name, old.column_name), '');
 	PERFORM lifecycle.check_score(new_name, cap, floor, groups, decimals);
+	PERFORM lifecycle.check_score_column(m, old_name, column_name, decimals);
 	EXECUTE format('SELECT min(in_group) FROM %I.score_rule WHERE score = $1 AND NOT $2 ? in_group', m.name)
 		INTO lost USING old_name, groups;
 	IF lost IS NOT NULL THEN
@@ -441,15 +561,15 @@ BEGIN
 				HINT = format('Take score(%L) out of their texts first, with lifecycle_alter_segment or lifecycle_alter_rule.', old_name);
 		END IF;
 	END IF;
-	EXECUTE format('UPDATE %I.score_definition SET name = $2, cap = $3, floor = $4, groups = $5, decimals = $6,
-					description = CASE WHEN $7 IS NULL THEN description ELSE nullif($7, '''') END WHERE name = $1', m.name)
-		USING old_name, new_name, cap, floor, groups, decimals, description;
+	EXECUTE format('UPDATE %I.score_definition SET name = $2, cap = $3, floor = $4, groups = $5, decimals = $6, column_name = $7,
+					description = CASE WHEN $8 IS NULL THEN description ELSE nullif($8, '''') END WHERE name = $1', m.name)
+		USING old_name, new_name, cap, floor, groups, decimals, column_name, description;
 	PERFORM lifecycle.rescore(m.name, new_name);
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@.lifecycle_alter_score(text, text, text, numeric, numeric, jsonb, integer, text) IS
-'renames or describes a score or changes its limits, and with it at once the segments that depend on it; what is null stays, a cap of infinity or a floor of -infinity is none; raises 2BP01 for a new name while segments or rules use the old one';
+COMMENT ON FUNCTION @extschema@.lifecycle_alter_score(text, text, text, numeric, numeric, jsonb, integer, text, text) IS
+'renames or describes a score or changes its limits, and with it at once the segments that depend on it; what is null stays, a cap of infinity or a floor of -infinity is none, and an empty column name too; raises 2BP01 for a new name while segments or rules use the old one';
 
 CREATE FUNCTION @extschema@.lifecycle_drop_score(model text, name text) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -458,13 +578,15 @@ AS $$
 DECLARE
 	m lifecycle.model := lifecycle.find_own_model(model);
 	score_name text;
+	score_id integer;
 BEGIN
 	PERFORM lifecycle.lock_model(m.name);
 	score_name := lifecycle.find_score(m.name, name);
 	PERFORM lifecycle.refuse_drop('score', score_name, lifecycle.uses_of_score(m, score_name),
 		'Drop them first, or take the score out of their texts.');
 	EXECUTE format('DELETE FROM %I.score_rule WHERE score = $1', m.name) USING score_name;
-	EXECUTE format('DELETE FROM %I.score_definition WHERE name = $1', m.name) USING score_name;
+	EXECUTE format('DELETE FROM %I.score_definition WHERE name = $1 RETURNING id', m.name) INTO score_id USING score_name;
+	PERFORM lifecycle.release_atoms(m.name, score_id);
 	PERFORM lifecycle.reload(m.name);
 END
 $$;
@@ -584,3 +706,31 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'lifecycle_why_score' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.lifecycle_why_score(text, "any", text, timestamptz) IS
 'why a contact has a score: a row for each rule (how many events count, or 1 if the condition holds, and the points they give), each group and the score itself, before and after its cap; raises as lifecycle_score';
+
+CREATE FUNCTION lifecycle.scores(model text, OUT contact text, OUT score text, OUT points numeric)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'scores' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION lifecycle.scores(text) IS
+'the points that each contact has now in each score, of those contacts that the caller may see; needs SELECT on contacts and events; raises what a rule of a score raises';
+
+CREATE FUNCTION lifecycle.view_definitions_score(model text)
+RETURNS TABLE (name text, query text, comment text, columns text[])
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY SELECT 'score', format($query$
+		SELECT s.contact::%1$s AS contact, s.score, s.points
+		  FROM lifecycle.scores(%2$L) s$query$,
+		(SELECT format_type(a.atttypid, a.atttypmod)
+		   FROM pg_attribute a
+		  WHERE a.attrelid = format('%I.contact_state', model)::regclass AND a.attname = 'contact'), model),
+		'Scores: the points that each contact has now in each score. They are added up when the view is read.',
+		ARRAY[
+		'contact', 'Key of the contact.',
+		'score', 'Name of the score.',
+		'points', 'The points now, rounded down to the score''s decimals.'];
+END;
+$$;
+COMMENT ON FUNCTION lifecycle.view_definitions_score(text) IS
+'Internal. Definition of the view score of a model.';

@@ -96,31 +96,18 @@ $$;
 
 COMMENT ON FUNCTION lifecycle.release_atoms(text, integer) IS 'takes a segment out of the atoms that it uses';
 
--- Compiles a segment's predicate and stores what the engine needs of it: the
--- row of segment, which exists already, and rows of atom, found again by their
--- definition.  A number means the same atom for ever; an atom that no segment
--- used for a while gets a new one, since nobody counted its events meanwhile.
-CREATE FUNCTION lifecycle.compile_segment(model_name text, segment_name text) RETURNS void
+-- Rows of atom, found again by their definition.  A number means the same atom
+-- for ever; an atom that nobody used for a while gets a new one, since nobody
+-- counted its events meanwhile.
+CREATE FUNCTION lifecycle.enter_atoms(model_name text, owner_id integer, compiled record)
+RETURNS integer[]
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	segment_id integer;
-	text_of text;
-	compiled record;
 	atom_id integer;
 	atom_ids integer[] := '{}';
-	named text;
 BEGIN
-	EXECUTE format('SELECT id, predicate FROM %I.segment WHERE name = $1', model_name)
-		INTO segment_id, text_of USING segment_name;
-	SELECT * INTO compiled FROM lifecycle.compile(model_name, text_of, 'predicate');
-	FOREACH named IN ARRAY coalesce(compiled.segments, '{}') LOOP
-		PERFORM lifecycle.find_name(model_name, 'segment', named);
-	END LOOP;
-	PERFORM lifecycle.check_cycle(model_name, segment_name, compiled.segments);
-
-	PERFORM lifecycle.release_atoms(model_name, segment_id);
 	FOR i IN 1 .. coalesce(cardinality(compiled.atoms), 0) LOOP
 		EXECUTE format($sql$
 			INSERT INTO %1$I.atom AS a (id, event, definition, method, segments, second_event, key, key_value)
@@ -132,11 +119,40 @@ BEGIN
 					segments = array_append(array_remove(a.segments, $4), $4)
 			RETURNING id $sql$, model_name)
 			INTO atom_id
-			USING compiled.atom_events[i], compiled.atoms[i], compiled.atom_methods[i], segment_id, compiled.atom_second_events[i],
+			USING compiled.atom_events[i], compiled.atoms[i], compiled.atom_methods[i], owner_id, compiled.atom_second_events[i],
 				  compiled.atom_keys[i], compiled.atom_key_values[i];
 		atom_ids := atom_ids || atom_id;
 	END LOOP;
+	RETURN atom_ids;
+END
+$$;
 
+COMMENT ON FUNCTION lifecycle.enter_atoms(text, integer, record) IS
+'stores the atoms of a segment, or of a score that is written to a column, of what lifecycle.compile returned, and returns their numbers';
+
+-- Compiles a segment's predicate and stores what the engine needs of it: the
+-- row of segment, which exists already, and rows of atom.
+CREATE FUNCTION lifecycle.compile_segment(model_name text, segment_name text) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	segment_id integer;
+	text_of text;
+	compiled record;
+	atom_ids integer[];
+	named text;
+BEGIN
+	EXECUTE format('SELECT id, predicate FROM %I.segment WHERE name = $1', model_name)
+		INTO segment_id, text_of USING segment_name;
+	SELECT * INTO compiled FROM lifecycle.compile(model_name, text_of, 'predicate');
+	FOREACH named IN ARRAY coalesce(compiled.segments, '{}') LOOP
+		PERFORM lifecycle.find_name(model_name, 'segment', named);
+	END LOOP;
+	PERFORM lifecycle.check_cycle(model_name, segment_name, compiled.segments);
+
+	PERFORM lifecycle.release_atoms(model_name, segment_id);
+	atom_ids := lifecycle.enter_atoms(model_name, segment_id, compiled);
 	EXECUTE format('UPDATE %I.segment SET atoms = $2, contact_columns = $3, company_columns = $4, segments = $5 WHERE id = $1', model_name)
 		USING segment_id, atom_ids, coalesce(compiled.contact_columns, '{}'),
 			  coalesce(compiled.company_columns, '{}'), coalesce(compiled.segments, '{}');
@@ -159,11 +175,12 @@ BEGIN
 	FOREACH segment_name IN ARRAY names LOOP
 		PERFORM lifecycle.compile_segment(model_name, segment_name);
 	END LOOP;
+	PERFORM lifecycle.compile_scores(model_name);
 END
 $$;
 
 COMMENT ON FUNCTION lifecycle.compile_segments(text) IS
-'compiles all segments again, after a setting changed what their text means';
+'compiles all segments and scores again, after a setting changed what their text means';
 
 CREATE FUNCTION lifecycle.check_predicate(predicate text) RETURNS void
 LANGUAGE plpgsql STABLE

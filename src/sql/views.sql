@@ -218,6 +218,7 @@ BEGIN
 	RETURN QUERY SELECT * FROM lifecycle.view_definitions_velocity(model);
 	RETURN QUERY SELECT * FROM lifecycle.view_definitions_flow(model);
 	RETURN QUERY SELECT * FROM lifecycle.view_definitions_segment(model);
+	RETURN QUERY SELECT * FROM lifecycle.view_definitions_score(model);
 	RETURN QUERY SELECT * FROM lifecycle.view_definitions_deal(model);
 	RETURN QUERY SELECT * FROM lifecycle.view_definitions_task(model);
 	RETURN QUERY SELECT * FROM lifecycle.view_definitions_timeline(model);

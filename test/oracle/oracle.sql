@@ -460,7 +460,18 @@ DECLARE
     one record;
     home name := (SELECT n.nspname FROM pg_extension x JOIN pg_namespace n ON n.oid = x.extnamespace WHERE x.extname = 'lifecycle');
 BEGIN
-    FOR one IN EXECUTE format('SELECT d.name FROM %I.score_definition d ORDER BY d.name', of_model) LOOP
+    FOR one IN EXECUTE format('SELECT d.name, d.column_name FROM %I.score_definition d ORDER BY d.name', of_model) LOOP
+        IF one.column_name IS NOT NULL THEN
+            RETURN QUERY EXECUTE format($query$
+                SELECT 'column of score ' || %1$L, e.contact, e.points::text, r.%3$I::text
+                FROM oracle.score(%2$L, %1$L, $1) e
+                JOIN %4$s r ON (%5$s)::text = e.contact
+                WHERE e.points IS DISTINCT FROM r.%3$I
+                $query$, one.name, of_model, one.column_name,
+                (SELECT m.contacts FROM lifecycle.model m WHERE m.name = of_model),
+                oracle.role_expression(of_model, 'contacts', 'key'))
+            USING clock;
+        END IF;
         RETURN QUERY EXECUTE format($query$
             SELECT 'score ' || %1$L, e.contact, e.points::text, a.points::text
             FROM oracle.score(%2$L, %1$L, $1) e
@@ -471,7 +482,7 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION oracle.check_scores(text, timestamptz) IS 'Scores of all contacts against oracle.score.';
+COMMENT ON FUNCTION oracle.check_scores(text, timestamptz) IS 'Scores of all contacts, and the columns that they are written to, against oracle.score.';
 
 CREATE FUNCTION oracle.check(model text, clock timestamptz)
 RETURNS TABLE (what text, key text, expected text, actual text)
