@@ -322,8 +322,8 @@ has_unique_index(Oid relid, AttrNumber attno)
 }
 
 /*
- * lifecycle_track(model, who, event, properties, occurred_at, message_id):
- * insert an event, with the caller's own rights.
+ * lifecycle_track(model, who, event, properties, occurred_at, message_id,
+ * anonymous_id): insert an event, with the caller's own rights.
  *
  * Returns true, or false if an event with that message id is there already.
  * Raises 22023 for what the events table has no column for, 55000 for a
@@ -334,16 +334,16 @@ lifecycle_track(PG_FUNCTION_ARGS)
 {
 	Model	   *model = model_by_name(text_argument(fcinfo, 0, "model"));
 	AppTable   *table = &model->table[EVENTS];
-	static const Role roles[5] = {ROLE_CONTACT, ROLE_NAME, ROLE_PROPERTIES,
-		ROLE_TIME, ROLE_MESSAGE_ID};
-	static const char *const arguments[5] = {"who", "event", "properties",
-		"occurred_at", "message_id"};
-	Oid			types[5] = {model->contact_key.type, TEXTOID, JSONBOID,
-		TIMESTAMPTZOID, TEXTOID};
-	Datum		values[5];
+	static const Role roles[6] = {ROLE_CONTACT, ROLE_NAME, ROLE_PROPERTIES,
+		ROLE_TIME, ROLE_MESSAGE_ID, ROLE_ANONYMOUS_ID};
+	static const char *const arguments[6] = {"who", "event", "properties",
+		"occurred_at", "message_id", "anonymous_id"};
+	Oid			types[6] = {model->contact_key.type, TEXTOID, JSONBOID,
+		TIMESTAMPTZOID, TEXTOID, TEXTOID};
+	Datum		values[6];
 	StringInfoData names;
 	StringInfoData items;
-	Oid			given_types[5];
+	Oid			given_types[6];
 	int			given = 0;
 	uint64		rows;
 	char	   *event;
@@ -364,7 +364,7 @@ lifecycle_track(PG_FUNCTION_ARGS)
 						table->column[ROLE_NAME].constant)));
 	initStringInfo(&names);
 	initStringInfo(&items);
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < 6; i++)
 	{
 		const Column *column = &table->column[roles[i]];
 

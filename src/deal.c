@@ -29,6 +29,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "identity.h"
 #include "import.h"
 #include "rule.h"
 
@@ -304,7 +305,10 @@ add_change(Run *run, TupleTableSlot *old, TupleTableSlot *new)
 	if (new != NULL)
 	{
 		change->to_stage = slot_text(new, &table->column[ROLE_STAGE]);
-		change->to_kind = kind_of(model, change->pipeline, change->to_stage);
+		/* A merge that closes one of two open deals is no loss of one. */
+		change->to_kind = run_is_merge(run) && old != NULL ?
+			change->from_kind :
+			kind_of(model, change->pipeline, change->to_stage);
 		change->row = ExecCopySlotHeapTuple(new);
 	}
 	if (run->applying && old == NULL && !change->contact_null)
@@ -347,6 +351,25 @@ add_hit(Run *run, TupleTableSlot *slot, Atom **atoms, int natoms)
 	run_add_hit(run, &hit);
 }
 
+/*
+ * A merge of the deal's contact must see the deal, as it must the contact's
+ * events (stripe.c).
+ */
+static Bitmapset *
+add_stripe(Run *run, TupleTableSlot *slot, Bitmapset *stripes)
+{
+	Model	   *model = run->model;
+	bool		isnull;
+	Datum		contact;
+
+	if (slot == NULL || !OidIsValid(model->table[EVENTS].relid))
+		return stripes;
+	contact = slot_key(slot, &model->table[DEALS].column[ROLE_CONTACT],
+					   &model->contact_key, &isnull);
+	return isnull ? stripes :
+		bms_add_member(stripes, identity_stripe(model, contact));
+}
+
 static void
 statement(TriggerData *trigdata)
 {
@@ -356,6 +379,7 @@ statement(TriggerData *trigdata)
 	bool		outermost;
 	Transition *old_rows = NULL;
 	Transition *new_rows = NULL;
+	Bitmapset  *stripes = NULL;
 	Atom	  **atoms;
 	int			natoms;
 
@@ -390,7 +414,10 @@ statement(TriggerData *trigdata)
 		add_change(run, old, new);
 		add_hit(run, old, atoms, natoms);
 		add_hit(run, new, atoms, natoms);
+		stripes = add_stripe(run, new, stripes);
 	}
+	if (stripes != NULL)
+		stripe_arrive(model, stripes);
 	if (old_rows != NULL)
 		transition_end(old_rows);
 	if (new_rows != NULL)

@@ -9,7 +9,8 @@
  * passes becomes a hit of the row.  Hits are decided together at the end
  * (run.c).  Rows that nothing names cost one look-up in a hash table.
  *
- * Events without contact are not looked at, nor are those without a time.
+ * Events without contact are not looked at, unless they have an anonymous id
+ * (identity.c), nor are those without a time.
  * Rules fire for inserted rows only, at once, whatever the event's time.
  *
  * UPDATE and DELETE make the atoms of the old and new rows' names be computed
@@ -49,8 +50,8 @@
 
 #include "counter.h"
 #include "equality.h"
+#include "identity.h"
 #include "import.h"
-#include "transition.h"
 #include "window.h"
 
 PG_FUNCTION_INFO_V1(events_begin);
@@ -79,6 +80,10 @@ typedef struct Collector
 	bool		met_filter;		/* FILTER_NONE_YET: must start again */
 	bool		anew;			/* rows were updated or deleted: atoms are to be
 								 * computed anew, rules do not fire */
+	bool		past;			/* the rows are not there any more */
+	Transition *before;			/* UPDATE by identity.c: the rows as they were;
+								 * those that changed their contact are new */
+	Arrivals   *arrivals;
 	Atom	   *atom;			/* whose filter is being evaluated */
 	ExprState  *filter;
 	bool		passes;
@@ -375,7 +380,12 @@ collect_row(Collector *collector, TupleTableSlot *slot)
 	bool		isnull;
 	Datum		value;
 
-	if (entry == NULL ||
+	hit.contact = slot_key(slot, &table->column[ROLE_CONTACT],
+						   &model->contact_key, &isnull);
+	if (!collector->past)
+		identity_note(run, collector->arrivals, slot, hit.contact, isnull,
+					  collector->before == NULL && !collector->anew);
+	if (isnull || entry == NULL ||
 		(entry->natoms == 0 && entry->nkeys == 0 && entry->rules == NIL))
 		return;
 	counter_add(COUNT_EVENTS, 1);
@@ -383,17 +393,13 @@ collect_row(Collector *collector, TupleTableSlot *slot)
 	if (isnull)
 		return;
 	hit.time = window_instant(model, table->column[ROLE_TIME].type, value);
-	value = slot_key(slot, &table->column[ROLE_CONTACT], &model->contact_key,
-					 &isnull);
-	if (isnull)
-		return;
 	collector->econtext->ecxt_scantuple = slot;
 	find_matches(collector, entry, &matches);
 	hit.rules = entry->rules != NIL && !collector->anew;
 	if (collector->met_filter ||
 		(matches.natoms == 0 && !hit.rules && matches.nfailed == 0))
 		return;
-	hit.contact = run_copy_key(run, &model->contact_key, value);
+	hit.contact = run_copy_key(run, &model->contact_key, hit.contact);
 	hit.event = make_event(run, entry, slot, hit.time);
 	if (matches.nfailed > 0)
 	{
@@ -416,6 +422,30 @@ collect_row(Collector *collector, TupleTableSlot *slot)
 	}
 }
 
+/*
+ * Collect a row that an UPDATE by identity.c may have given a contact.  It is
+ * a new event for that contact, and an event less for the one before; a row
+ * that a trigger of the user's updated meanwhile may have kept its contact.
+ */
+static void
+collect_arrival(Collector *collector, TupleTableSlot *old, TupleTableSlot *new)
+{
+	Model	   *model = collector->run->model;
+	const Column *column = &model->table[EVENTS].column[ROLE_CONTACT];
+	bool		old_null;
+	bool		new_null;
+	Datum		before = slot_key(old, column, &model->contact_key, &old_null);
+	Datum		now = slot_key(new, column, &model->contact_key, &new_null);
+	bool		same = old_null == new_null &&
+		(old_null || key_compare(&model->contact_key, before, now) == 0);
+
+	collector->anew = collector->past = true;
+	collect_row(collector, old);
+	collector->anew = same;
+	collector->past = false;
+	collect_row(collector, new);
+}
+
 static void
 collect_rows(void *arg)
 {
@@ -429,13 +459,20 @@ collect_rows(void *arg)
 
 	span_read(&span, collector->run->model->table[CONTACTS].owner);
 	transition_rewind(collector->rows);
+	if (collector->before != NULL)
+		transition_rewind(collector->before);
+	collector->arrivals->nids = 0;
 	while (!collector->met_filter &&
 		   (slot = transition_next(collector->rows)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
 		/* The slot keeps a row read from a file in the current context. */
 		MemoryContextSwitchTo(scratch);
-		collect_row(collector, slot);
+		if (collector->before != NULL)
+			collect_arrival(collector, transition_next(collector->before),
+							slot);
+		else
+			collect_row(collector, slot);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(scratch);
 	}
@@ -444,18 +481,25 @@ collect_rows(void *arg)
 }
 
 /*
- * Collect the hits of all rows of a transition table.
+ * Collect the hits of all rows of one of the trigger's transition tables, and
+ * let new rows find their contacts.
  */
 static void
-collect(Run *run, TriggerData *trigdata, Tuplestorestate *store,
-		TupleConversionMap *map, bool anew)
+collect(Run *run, TriggerData *trigdata, TupleConversionMap *map, bool past)
 {
-	Collector	collector = {.run = run,.anew = anew};
+	Arrivals	arrivals = {0};
+	Collector	collector = {.run = run,.past = past,.arrivals = &arrivals};
+	bool		inserted = trigdata->tg_oldtable == NULL;
 	int			before = list_length(run->hits);
 	ErrorData  *error;
 
-	collector.rows = transition_begin(trigdata, store, run->model, EVENTS,
-									  map);
+	collector.anew = !inserted;
+	collector.rows = transition_begin(trigdata, past ? trigdata->tg_oldtable :
+									  trigdata->tg_newtable, run->model,
+									  EVENTS, map);
+	if (run->arriving && !inserted)
+		collector.before = transition_begin(trigdata, trigdata->tg_oldtable,
+											run->model, EVENTS, map);
 	collector.econtext = CreateStandaloneExprContext();
 	initStringInfo(&collector.value);
 	collector.mode = FILTER_NONE_YET;
@@ -472,7 +516,43 @@ collect(Run *run, TriggerData *trigdata, Tuplestorestate *store,
 		}
 	}
 	FreeExprContext(collector.econtext, true);
+	if (!past)
+		identity_settle(run, &arrivals, collector.rows, inserted, before);
+	if (collector.before != NULL)
+		transition_end(collector.before);
 	transition_end(collector.rows);
+}
+
+/*
+ * Events that are taken in later find their contacts now.
+ */
+static void
+settle_deferred(Model *model, TriggerData *trigdata, TupleConversionMap *map)
+{
+	Run		   *run = run_current(model);
+	bool		outermost = run == NULL;
+	Arrivals	arrivals = {0};
+	bool		inserted = trigdata->tg_oldtable == NULL;
+	Transition *rows = transition_begin(trigdata, trigdata->tg_newtable, model,
+										EVENTS, map);
+	TupleTableSlot *slot;
+
+	if (outermost)
+		run = run_start(model);
+	while ((slot = transition_next(rows)) != NULL)
+	{
+		bool		isnull;
+		Datum		contact = slot_key(slot,
+									   &model->table[EVENTS].column[ROLE_CONTACT],
+									   &model->contact_key, &isnull);
+
+		CHECK_FOR_INTERRUPTS();
+		identity_note(run, &arrivals, slot, contact, isnull, inserted);
+	}
+	identity_settle(run, &arrivals, rows, inserted, list_length(run->hits));
+	transition_end(rows);
+	if (outermost)
+		run_finish(run);
 }
 
 /*
@@ -494,6 +574,8 @@ ingest(TriggerData *trigdata, bool old_rows, bool new_rows)
 	{
 		model_use(model);
 		import_defer(model, trigdata, map);
+		if (new_rows)
+			settle_deferred(model, trigdata, map);
 		model_release(model);
 		SPI_finish();
 		return;
@@ -506,10 +588,10 @@ ingest(TriggerData *trigdata, bool old_rows, bool new_rows)
 		run->statement_on = EVENTS;
 		run->quiet = import_mode() == IMPORT_SILENT;
 	}
-	if (old_rows)
-		collect(run, trigdata, trigdata->tg_oldtable, map, true);
+	if (old_rows && !(new_rows && run->arriving))
+		collect(run, trigdata, map, true);
 	if (new_rows)
-		collect(run, trigdata, trigdata->tg_newtable, map, old_rows);
+		collect(run, trigdata, map, false);
 	if (outermost)
 		run_finish(run);
 	SPI_finish();

@@ -174,6 +174,11 @@ typedef enum PlanId
 	PLAN_SEGMENT_BY_NAME,
 	PLAN_SEGMENT_DEPENDENTS,
 	PLAN_RULES,
+	PLAN_IDENTITIES,
+	PLAN_IDENTITY_FORGET,
+	PLAN_SURVIVORS,
+	PLAN_ANONYMOUS_EVENTS,
+	PLAN_STRAY_EVENTS,
 	PLAN_DEFER
 } PlanId;
 
@@ -213,6 +218,8 @@ typedef struct Model
 	bool		notify;
 	bool		clock_by_tick;
 	bool		deletes_history;	/* of contacts and companies that are deleted */
+	bool		anonymous_contacts; /* anonymous ids make contacts */
+	bool		has_merges;		/* contacts were merged into others */
 	int			max_cascade;
 	PredicateScope scope;
 	Oid			state_relid;	/* contact_state and its primary key */

@@ -352,7 +352,7 @@ add_stage_change(Run *run, TableKind kind, TupleTableSlot *old,
 
 	if (change == NULL)
 		return;
-	if (old == NULL && run->reason.cause != NULL &&
+	if (old == NULL && run->reason.cause != NULL && !run_is_merge(run) &&
 		strcmp(run->reason.cause, "api") != 0)
 		change->reason.cause = "import";
 	set_reasons(run, change);

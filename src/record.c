@@ -169,12 +169,15 @@ member_cause(Run *run, Work *work, EventRef **event)
 		Hit		   *hit = lfirst(cell);
 
 		deal |= hit->event == NULL;
-		if (hit->event != NULL &&
+		/* An event that a merge moved is not why: the merge is. */
+		if (hit->event != NULL && !(hit->dirty && run_is_merge(run)) &&
 			(*event == NULL || hit->event->time >= (*event)->time))
 			*event = hit->event;
 	}
 	if (*event != NULL)
 		return "event";
+	if (run_is_merge(run))
+		return "merge";
 	if (work->change == NULL)
 		return deal ? "deal" : run->reason.cause;
 	switch (work->change->kind)
@@ -532,21 +535,23 @@ record_outbox(Run *run, Bulk *rows)
 }
 
 /*
- * record_forget_contacts: contacts were deleted; their state goes, their
- * history stays and says that they left, unless it is to go too.
+ * record_forget_contacts: contacts were deleted; their state goes, and their
+ * anonymous ids are nobody's; their history stays and says that they left,
+ * unless it is to go too.
  */
 void
 record_forget_contacts(Run *run, Datum *contacts, int count)
 {
 	Model	   *model = run->model;
-	Datum		values[2];
+	Datum		values[3];
 	UserSpan	span;
-	Oid			types[2] = {model->contact_key.array, TIMESTAMPTZOID};
+	Oid			types[3] = {model->contact_key.array, TIMESTAMPTZOID, TEXTOID};
 
 	if (count == 0)
 		return;
 	values[0] = key_array(&model->contact_key, contacts, count);
 	values[1] = TimestampTzGetDatum(run->clock);
+	values[2] = CStringGetTextDatum(run_is_merge(run) ? "merge" : "update");
 	span_write(&span, model->owner);
 	if (model->plan[PLAN_STATE_DELETE] == NULL)
 		model->plan[PLAN_STATE_DELETE] =
@@ -562,9 +567,15 @@ record_forget_contacts(Run *run, Datum *contacts, int count)
 								   " INSERT INTO %1$s.segment_history (contact,"
 								   " segment, change, at, noticed_at, cause)"
 								   " SELECT contact, segment, 'left', $2,"
-								   " pg_catalog.clock_timestamp(), 'update'"
-								   " FROM gone", model->schema), 2, types);
+								   " pg_catalog.clock_timestamp(), $3"
+								   " FROM gone", model->schema), 3, types);
 	query_execute(model->plan[PLAN_MEMBER_FORGET], values, NULL);
+	if (model->plan[PLAN_IDENTITY_FORGET] == NULL)
+		model->plan[PLAN_IDENTITY_FORGET] =
+			query_prepare(psprintf("DELETE FROM %s.identity"
+								   " WHERE contact OPERATOR(pg_catalog.=) ANY ($1)",
+								   model->schema), 1, types);
+	query_execute(model->plan[PLAN_IDENTITY_FORGET], values, NULL);
 	span_end(&span);
 	record_forget_history(run->model, CONTACTS, values[0]);
 }

@@ -670,7 +670,7 @@ refresh_forget(Model *model, TableKind kind)
 		"INSERT INTO %1$s.segment_history (contact, segment, change, at, noticed_at, cause)"
 		" SELECT contact, segment, 'left', pg_catalog.now(), pg_catalog.clock_timestamp(), 'update'"
 		" FROM %1$s.segment_member",
-		"TRUNCATE %1$s.segment_member, %1$s.contact_state",
+		"TRUNCATE %1$s.segment_member, %1$s.contact_state, %1$s.identity",
 		"DELETE FROM %1$s.stage_count WHERE object OPERATOR(pg_catalog.=) 'contact'",
 		NULL
 	};

@@ -250,6 +250,8 @@ load_setting(Model *model, const char *name, const char *value)
 		model->clock_by_tick = strcmp(value, "tick") == 0;
 	else if (strcmp(name, "history_of_deleted") == 0)
 		model->deletes_history = strcmp(value, "delete") == 0;
+	else if (strcmp(name, "anonymous") == 0)
+		model->anonymous_contacts = strcmp(value, "contact") == 0;
 	else if (strcmp(name, "max_cascade") == 0)
 		model->max_cascade = atoi(value);
 	else if (strcmp(name, "page_view_event") == 0)
@@ -390,6 +392,10 @@ load_configuration(Model *model, Oid *relids)
 
 	span_write(&span, model->owner);
 	load_settings(model);
+	model->has_merges =
+		query_once(psprintf("SELECT FROM %s.contact_merge"
+							" WHERE undone_at IS NULL LIMIT 1",
+							model->schema), 0, NULL, NULL, NULL) > 0;
 	load_stages(model, &model->stages,
 				"SELECT name, position, on_path, carries_status FROM %s.stage"
 				" ORDER BY position, name");

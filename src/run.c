@@ -216,6 +216,15 @@ run_is_writing(void)
 }
 
 /*
+ * run_is_merge: does the run give the events of one person to another?
+ */
+bool
+run_is_merge(const Run *run)
+{
+	return run->reason.cause != NULL && strcmp(run->reason.cause, "merge") == 0;
+}
+
+/*
  * run_current: the run of this model that is in progress, or NULL.
  */
 Run *

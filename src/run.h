@@ -233,6 +233,7 @@ typedef struct Run
 	bool		companies_read;	/* the works have their companies' rows */
 	List	   *actions;		/* of Action *, see rule.h */
 	bool		applying;		/* our own statements write application tables */
+	bool		arriving;		/* events that just came get their contact */
 	List	   *company_moves;	/* of CompanyMove *, wanted or being applied */
 	HTAB	   *company_index;	/* the same by hash of the key, see company.c */
 	List	   *fired;			/* names of rules fired in this round */
@@ -253,6 +254,7 @@ extern Run *run_start(Model *model);
 extern void run_finish(Run *run);
 extern bool run_is_applying(void);
 extern bool run_is_writing(void);
+extern bool run_is_merge(const Run *run);
 extern void run_begin_insert(void);
 extern void run_end_insert(void);
 extern bool run_sees_undecided(void);
@@ -299,6 +301,9 @@ extern void stripe_exclude(Model *model, Work **works, int count);
 extern bool stripe_try_exclude(Model *model, Datum contact);
 extern void stripe_link(Model *model, Datum *companies, int count);
 extern void stripe_change(Model *model, Datum *companies, int count);
+extern int	stripe_of_events(uint32 hash);
+extern void stripe_arrive(Model *model, Bitmapset *stripes);
+extern void stripe_settle(Model *model, Bitmapset *stripes);
 
 /* record.c: what was decided, written down */
 extern void record_states(Run *run);

@@ -43,9 +43,24 @@
  * links and then changes while another one does the same may be a deadlock,
  * which PostgreSQL resolves.
  *
+ * Events have stripes too, by their contact's key and their anonymous id.
+ * Whoever gives the events of one person to another (lifecycle_identify, _merge,
+ * _unmerge, _forget) must see all that are there, and whoever inserts an event must
+ * see whose it is now; no row lock makes the two meet, since most events
+ * lock nothing.  The one who inserts or updates events takes Share, the other
+ * Exclusive, and both look only after they have it:
+ *
+ *					 all stripes			one stripe
+ *	  arriving						Share		(few persons)
+ *	  arriving		 Share					(many persons)
+ *	  settling		 RowExclusive			Exclusive
+ *
+ * Both wait.  Among those who insert there is no conflict.  They are taken
+ * before all other locks of the engine, by each in the order of stripes.
+ *
  * The locks are advisory locks of class 3, which SQL functions cannot take;
- * in pg_locks they have objsubid 3 and the oid of the contacts or companies
- * table as objid.
+ * in pg_locks they have objsubid 3 and the oid of the contacts, companies or
+ * events table as objid.
  *
  *-------------------------------------------------------------------------
  */
@@ -58,6 +73,7 @@
 
 #define STRIPES			128
 #define COMPANY_STRIPES	512
+#define EVENT_STRIPES	1024
 #define ALL_STRIPES		0xFFFFFFFF
 
 static void
@@ -200,4 +216,59 @@ stripe_change(Model *model, Datum *companies, int count)
 	set_company_tag(&tag, model, ALL_STRIPES);
 	(void) LockAcquire(&tag, RowExclusiveLock, false, false);
 	lock_companies(model, companies, count, RowExclusiveLock);
+}
+
+/*
+ * stripe_of_events: the stripe of a contact or anonymous id with this hash.
+ */
+int
+stripe_of_events(uint32 hash)
+{
+	return hash % EVENT_STRIPES;
+}
+
+static void
+lock_events(Model *model, uint32 stripe, LOCKMODE mode)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, stripe,
+						 model->table[EVENTS].relid, 3);
+	(void) LockAcquire(&tag, mode, false, false);
+}
+
+/*
+ * stripe_arrive: events of these persons were inserted or updated.  Wait for
+ * those who are giving them to others, and keep others from it until the end
+ * of the transaction.
+ */
+void
+stripe_arrive(Model *model, Bitmapset *stripes)
+{
+	int			stripe = -1;
+
+	if (bms_num_members(stripes) > STRIPES / 2)
+	{
+		lock_events(model, ALL_STRIPES, ShareLock);
+		return;
+	}
+	while ((stripe = bms_next_member(stripes, stripe)) >= 0)
+		lock_events(model, stripe, ShareLock);
+}
+
+/*
+ * stripe_settle: wait until all events of these persons that others have
+ * inserted are to be seen, and keep new ones waiting until the end of the
+ * transaction.
+ */
+void
+stripe_settle(Model *model, Bitmapset *stripes)
+{
+	int			stripe = -1;
+
+	if (!OidIsValid(model->table[EVENTS].relid))
+		return;
+	lock_events(model, ALL_STRIPES, RowExclusiveLock);
+	while ((stripe = bms_next_member(stripes, stripe)) >= 0)
+		lock_events(model, stripe, ExclusiveLock);
 }

@@ -187,10 +187,11 @@ COMMENT ON FUNCTION @extschema@.lifecycle_why(text, "any", text) IS
 
 CREATE FUNCTION @extschema@.lifecycle_track(
 	model text, who "any", event text, properties jsonb DEFAULT NULL,
-	occurred_at timestamptz DEFAULT NULL, message_id text DEFAULT NULL) RETURNS boolean
+	occurred_at timestamptz DEFAULT NULL, message_id text DEFAULT NULL,
+	anonymous_id text DEFAULT NULL) RETURNS boolean
 AS 'MODULE_PATHNAME', 'lifecycle_track' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION @extschema@.lifecycle_track(text, "any", text, jsonb, timestamptz, text) IS
-'inserts an event of a contact; false if an event with that message id is there already; needs INSERT on events; raises 22023 for what the events table has no column for';
+COMMENT ON FUNCTION @extschema@.lifecycle_track(text, "any", text, jsonb, timestamptz, text, text) IS
+'inserts an event of a contact, or of an anonymous id; false if an event with that message id is there already; needs INSERT on events; raises 22023 for what the events table has no column for';
 
 CREATE FUNCTION @extschema@.lifecycle_explain(
 	model text, predicate text,

@@ -393,6 +393,7 @@ COMMENT ON COLUMN %1$I.verification.differences IS 'rows in which what is stored
 COMMENT ON COLUMN %1$I.verification.role IS 'who verified';
 
 $ddl$, model_name, contact_type, company_type, deal_type);
+	PERFORM lifecycle.create_identity_tables(model_name, contact_type);
 END
 $create$;
 
@@ -415,6 +416,8 @@ AS $$
 		'atom',
 		'rule',
 		'contact_state',
+		'identity',
+		'contact_merge',
 		'segment_member',
 		'segment_history',
 		'stage_history',
@@ -459,6 +462,8 @@ BEGIN
 		 'the instant at which predicates are evaluated: transaction (its start) or tick (where lifecycle_tick last put it)'),
 		('history_of_deleted', 'keep',
 		 'what becomes of the history of contacts and companies that are deleted: keep (it says that they left) or delete'),
+		('anonymous', 'ignore',
+		 'what an anonymous id does that is nobody''s yet: ignore (its events wait for lifecycle_identify) or contact (it makes one)'),
 		('max_cascade', '16',
 		 'how many times the result of rules may set off further rules, from 1 to 1000'),
 		('forecast_best_case', '50',
@@ -543,7 +548,7 @@ DECLARE
 	setting_name text;
 	new_value text := given;
 	valid text[];
-	names text[] := '{time_zone,manual_stage,company_stage,page_view_event,page_view_path,notify,clock,history_of_deleted,max_cascade,forecast_best_case,forecast_commit}';
+	names text[] := '{time_zone,manual_stage,company_stage,page_view_event,page_view_path,notify,clock,anonymous,history_of_deleted,max_cascade,forecast_best_case,forecast_commit}';
 BEGIN
 	PERFORM lifecycle.check_argument('setting', setting);
 	PERFORM lifecycle.check_argument('value', given);
@@ -554,6 +559,7 @@ BEGIN
 		WHEN 'notify' THEN '{on,off}'
 		WHEN 'clock' THEN '{transaction,tick}'
 		WHEN 'history_of_deleted' THEN '{keep,delete}'
+		WHEN 'anonymous' THEN '{ignore,contact}'
 	END;
 
 	IF setting_name <> ALL (names) THEN
@@ -617,6 +623,8 @@ BEGIN
 		PERFORM lifecycle.take_in(m.name);
 	ELSIF setting_name = 'company_stage' THEN
 		PERFORM lifecycle.take_in(m.name);
+	ELSIF setting_name = 'anonymous' THEN
+		PERFORM lifecycle.identify_strangers(m.name);
 	END IF;
 END
 $$;

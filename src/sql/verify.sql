@@ -121,6 +121,7 @@ BEGIN
 	RETURN QUERY SELECT * FROM lifecycle.verify_stages(m, 'contact');
 	RETURN QUERY SELECT * FROM lifecycle.verify_stages(m, 'company');
 	RETURN QUERY SELECT * FROM lifecycle.verify_deals(m);
+	RETURN QUERY SELECT * FROM lifecycle.verify_identity(m);
 END
 $$;
 COMMENT ON FUNCTION lifecycle.differences(lifecycle.model) IS
@@ -149,7 +150,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.lifecycle_verify(text) IS
-'rows in which what is stored differs from a recomputation from the application tables: states, due times, atoms, memberships, numbers per stage, histories, open deals; none is the proof; lifecycle_rebuild repairs states and memberships; lifecycle_status shows the last verification; raises 42501 unless the caller owns the model';
+'rows in which what is stored differs from a recomputation from the application tables: states, due times, atoms, memberships, numbers per stage, histories, open deals, events of anonymous ids and merged contacts; none is the proof; lifecycle_rebuild repairs states and memberships; lifecycle_status shows the last verification; raises 42501 unless the caller owns the model';
 
 CREATE FUNCTION @extschema@.lifecycle_rebuild(model text) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

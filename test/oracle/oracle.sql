@@ -484,6 +484,52 @@ END
 $$;
 COMMENT ON FUNCTION oracle.check_scores(text, timestamptz) IS 'Scores of all contacts, and the columns that they are written to, against oracle.score.';
 
+-- Whose events they are.  An anonymous id that is somebody's has no event that is
+-- nobody's; a contact that was merged has none at all, unless the key is in use
+-- again; and where anonymous ids make contacts, every event with one has a contact,
+-- unless a problem says why not.
+CREATE FUNCTION oracle.check_identity(of_model text)
+RETURNS TABLE (what text, key text, expected text, actual text)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    m lifecycle.model := (SELECT l FROM lifecycle.model l WHERE l.name = of_model);
+BEGIN
+    RETURN QUERY EXECUTE format($query$
+        SELECT 'anonymous id''s contact', i.anonymous_id, 'a contact', i.contact::text
+        FROM %1$I.identity i
+        WHERE NOT EXISTS (SELECT FROM %2$s r WHERE (%3$s)::text = i.contact::text)
+        $query$, of_model, m.contacts, oracle.role_expression(of_model, 'contacts', 'key'));
+    IF m.events IS NULL THEN
+        RETURN;
+    END IF;
+    RETURN QUERY EXECUTE format($query$
+        WITH
+            contact AS (SELECT (%3$s)::text AS key FROM %2$s r),
+            event AS (SELECT (%5$s)::text AS contact, (%6$s)::text AS id FROM %4$s r)
+        SELECT 'event of anonymous id', e.id, i.contact::text, e.contact
+        FROM event e JOIN %1$I.identity i ON i.anonymous_id = e.id
+        WHERE e.contact IS NULL
+        UNION ALL
+        SELECT 'event of merged contact', e.contact, g.into_contact::text, e.contact
+        FROM event e JOIN %1$I.contact_merge g ON g.from_contact::text = e.contact
+        WHERE g.undone_at IS NULL
+            AND NOT EXISTS (SELECT FROM contact c WHERE c.key = e.contact)
+            AND EXISTS (SELECT FROM contact c WHERE c.key = g.into_contact::text)
+        UNION ALL
+        SELECT 'event of stranger', e.id, 'a contact', e.contact
+        FROM event e
+        WHERE e.contact IS NULL AND e.id IS NOT NULL
+            AND (SELECT s.value FROM %1$I.setting s WHERE s.name = 'anonymous') = 'contact'
+            AND NOT EXISTS (SELECT FROM %1$I.problem)
+        $query$, of_model, m.contacts, oracle.role_expression(of_model, 'contacts', 'key'),
+        m.events, oracle.role_expression(of_model, 'events', 'contact'),
+        oracle.role_expression(of_model, 'events', 'anonymous_id'));
+END
+$$;
+COMMENT ON FUNCTION oracle.check_identity(text) IS 'Events of anonymous ids and of merged contacts: with the contact whose they are.';
+
 CREATE FUNCTION oracle.check(model text, clock timestamptz)
 RETURNS TABLE (what text, key text, expected text, actual text)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -503,6 +549,7 @@ BEGIN
         UNION ALL SELECT * FROM oracle.check_statuses(model, 'contacts')
         UNION ALL SELECT * FROM oracle.check_statuses(model, 'companies')
         UNION ALL SELECT * FROM oracle.check_deals(model)
+        UNION ALL SELECT * FROM oracle.check_identity(model)
         UNION ALL SELECT * FROM oracle.check_scores(model, clock)
         ORDER BY 1, 2;
     PERFORM set_config('TimeZone', session_zone, true);

@@ -1,0 +1,32 @@
+/*-------------------------------------------------------------------------
+ *
+ * identity.h
+ *	  Whose events they are.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LIFECYCLE_IDENTITY_H
+#define LIFECYCLE_IDENTITY_H
+
+#include "transition.h"
+
+/* The persons whose events a statement inserted or updated. */
+typedef struct Arrivals
+{
+	Bitmapset  *stripes;		/* of their locks, see stripe.c */
+	int			count;			/* of stripes */
+	char	  **ids;			/* anonymous ids of events without contact */
+	int			nids;
+	int			allocated;
+} Arrivals;
+
+extern int	identity_stripe(Model *model, Datum contact);
+extern int	identity_id_stripe(const char *id);
+extern void identity_note(Run *run, Arrivals *arrivals, TupleTableSlot *slot,
+						  Datum contact, bool isnull, bool inserted);
+extern void identity_settle(Run *run, Arrivals *arrivals, Transition *rows,
+							bool inserted, int hits_before);
+extern Datum identity_survivor(Model *model, Datum contact);
+extern Datum identity_ids(char **ids, int count);
+
+#endif							/* LIFECYCLE_IDENTITY_H */
