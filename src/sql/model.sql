@@ -342,6 +342,25 @@ COMMENT ON COLUMN %1$I.outbox.payload IS 'contents';
 COMMENT ON COLUMN %1$I.outbox.created_at IS 'start of the transaction that wrote it';
 COMMENT ON COLUMN %1$I.outbox.transaction_id IS 'transaction that wrote it: a reader that follows by position stays below pg_snapshot_xmin(pg_current_snapshot())';
 
+CREATE INDEX outbox_position ON %1$I.outbox (transaction_id, id);
+
+CREATE TABLE %1$I.outbox_delivery (
+	id			bigint PRIMARY KEY REFERENCES %1$I.outbox ON DELETE CASCADE,
+	tries		int NOT NULL DEFAULT 1,
+	visible_at	timestamptz NOT NULL,
+	acknowledged_at timestamptz,
+	dead_at		timestamptz,
+	last_error	text
+);
+CREATE INDEX outbox_delivery_acknowledged ON %1$I.outbox_delivery (acknowledged_at) WHERE acknowledged_at IS NOT NULL;
+COMMENT ON TABLE %1$I.outbox_delivery IS 'messages of the outbox that a consumer has taken';
+COMMENT ON COLUMN %1$I.outbox_delivery.id IS 'number of the message';
+COMMENT ON COLUMN %1$I.outbox_delivery.tries IS 'how often it was taken';
+COMMENT ON COLUMN %1$I.outbox_delivery.visible_at IS 'from when on it can be taken again';
+COMMENT ON COLUMN %1$I.outbox_delivery.acknowledged_at IS 'when it was handled; null while it is not';
+COMMENT ON COLUMN %1$I.outbox_delivery.dead_at IS 'when it was given up after too many tries; null if it was not';
+COMMENT ON COLUMN %1$I.outbox_delivery.last_error IS 'why it could not be handled the last time, as the consumer said';
+
 CREATE TABLE %1$I.problem (
 	id			bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	at			timestamptz NOT NULL DEFAULT now(),
@@ -425,6 +444,7 @@ AS $$
 		'deal_history',
 		'stage_count',
 		'outbox',
+		'outbox_delivery',
 		'problem',
 		'deferred',
 		'clock',
@@ -458,6 +478,10 @@ BEGIN
 		 'path of a page view, as an expression over an event row'),
 		('notify', 'on',
 		 'on: each message in the outbox is announced by NOTIFY too; off: it is not'),
+		('outbox_max_tries', '10',
+		 'how often a message of the outbox is tried before it is dead, from 1 to 1000'),
+		('outbox_retention', '0',
+		 'how long messages stay in the outbox after they were acknowledged: an interval, 0 deletes them at once'),
 		('clock', 'transaction',
 		 'the instant at which predicates are evaluated: transaction (its start) or tick (where lifecycle_tick last put it)'),
 		('history_of_deleted', 'keep',
@@ -548,7 +572,7 @@ DECLARE
 	setting_name text;
 	new_value text := given;
 	valid text[];
-	names text[] := '{time_zone,manual_stage,company_stage,page_view_event,page_view_path,notify,clock,anonymous,history_of_deleted,max_cascade,forecast_best_case,forecast_commit}';
+	names text[] := '{time_zone,manual_stage,company_stage,page_view_event,page_view_path,notify,outbox_max_tries,outbox_retention,clock,anonymous,history_of_deleted,max_cascade,forecast_best_case,forecast_commit}';
 BEGIN
 	PERFORM lifecycle.check_argument('setting', setting);
 	PERFORM lifecycle.check_argument('value', given);
@@ -586,13 +610,15 @@ BEGIN
 						(SELECT array_agg(z.name) FROM pg_timezone_names z)) || '"?',
 					'The names are in pg_timezone_names, such as Europe/Helsinki.');
 		END IF;
-	ELSIF setting_name = 'max_cascade' THEN
+	ELSIF setting_name IN ('max_cascade', 'outbox_max_tries') THEN
 		IF given !~ '^[0-9]{1,4}$' OR given::integer NOT BETWEEN 1 AND 1000 THEN
 			RAISE EXCEPTION USING
 				ERRCODE = 'invalid_parameter_value',
-				MESSAGE = format('setting "max_cascade" cannot be "%s"', given),
+				MESSAGE = format('setting "%s" cannot be "%s"', setting_name, given),
 				HINT = 'Give a whole number from 1 to 1000.';
 		END IF;
+	ELSIF setting_name = 'outbox_retention' THEN
+		PERFORM lifecycle.check_span('setting "outbox_retention"', given::interval);
 	ELSIF setting_name IN ('forecast_best_case', 'forecast_commit') THEN
 		IF given !~ '^[0-9]{1,3}(\.[0-9]+)?$' OR given::numeric > 100 THEN
 			RAISE EXCEPTION USING

@@ -51,7 +51,10 @@ BEGIN
 	RETURN QUERY EXECUTE format($sql$
 		SELECT 'contacts deferred', count(DISTINCT contact)::text, 'the oldest since ' || min(since)::text FROM %I.deferred HAVING count(*) > 0 $sql$, m.name);
 	RETURN QUERY EXECUTE format($sql$
-		SELECT 'outbox', count(*)::text, 'the oldest of ' || min(created_at)::text FROM %I.outbox $sql$, m.name);
+		SELECT 'outbox', count(*)::text,
+			   'the oldest of ' || min(created_at)::text || (
+				SELECT coalesce(', ' || nullif(count(*), 0) || ' dead', '') FROM %1$I.outbox_delivery WHERE dead_at IS NOT NULL)
+		FROM %1$I.outbox $sql$, m.name);
 	RETURN QUERY EXECUTE format($sql$
 		SELECT 'problems', count(*)::text, 'the latest of ' || max(at)::text FROM %I.problem $sql$, m.name);
 	RETURN QUERY EXECUTE format($sql$
