@@ -59,7 +59,7 @@ typedef struct Search
 	const ScoreSpec *spec;
 	const PointsInput *inputs;
 	const int64 *bound;			/* NULL: each change counts */
-	int64		now;			/* the total, or whether it reaches the bound */
+	int64		now;			/* the total, or if it reaches the bound */
 	int			steps;
 } Search;
 

@@ -74,7 +74,7 @@ typedef struct PointsInput
 {
 	int64		number;			/* of events without decay; 1 if a condition
 								 * holds */
-	const TimestampTz *times;	/* of events with decay, none after the clock */
+	const TimestampTz *times;	/* of events with decay, up to the clock */
 	int			ntimes;
 } PointsInput;
 

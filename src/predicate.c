@@ -391,6 +391,7 @@ static AtomSpec *
 compile_call(Compiler *compiler, VocabularyCall *call)
 {
 	const VocabularyWord *word = call->word;
+	const PredicateScope *scope = compiler->scope;
 	AtomSpec   *spec = palloc0(sizeof(AtomSpec));
 	Node	   *node = NULL;
 
@@ -447,8 +448,7 @@ compile_call(Compiler *compiler, VocabularyCall *call)
 			spec->type = TIMESTAMPTZARRAYOID;
 			break;
 		case ATOM_SCORE:
-			spec->score = compiler->scope->find_score(compiler->scope->score_arg,
-													  call->segment);
+			spec->score = scope->find_score(scope->score_arg, call->segment);
 			/* FALLTHROUGH */
 		case ATOM_SUM:
 		case ATOM_AVG:

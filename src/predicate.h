@@ -31,7 +31,7 @@ typedef struct PredicateScope
 	const char *time_zone;		/* literals are read in this zone */
 	struct ScoreSpec *(*find_score) (void *arg, const char *name);
 	void	   *score_arg;
-	bool		in_score;		/* text belongs to a score's rule: no score() */
+	bool		in_score;		/* text is of a score's rule: no score() */
 } PredicateScope;
 
 typedef enum AtomKind

@@ -80,16 +80,20 @@ score_compare(Run *run, Work *work, Segment *score, Datum points)
 {
 	MemoryContext old = MemoryContextSwitchTo(run->round_context);
 	char	   *text = score_column_text(run, work, score);
-	ScoreChange *change;
+	bool		same = false;
+	Datum		stored;
 
-	if (text == NULL ||
-		!DatumGetBool(DirectFunctionCall2(numeric_eq, points,
-										  DirectFunctionCall3(numeric_in,
-															  CStringGetDatum(text),
-															  ObjectIdGetDatum(InvalidOid),
-															  Int32GetDatum(-1)))))
+	if (text != NULL)
 	{
-		change = palloc(sizeof(ScoreChange));
+		stored = DirectFunctionCall3(numeric_in, CStringGetDatum(text),
+									 ObjectIdGetDatum(InvalidOid),
+									 Int32GetDatum(-1));
+		same = DatumGetBool(DirectFunctionCall2(numeric_eq, points, stored));
+	}
+	if (!same)
+	{
+		ScoreChange *change = palloc(sizeof(ScoreChange));
+
 		change->score = score;
 		change->points = DatumGetNumericCopy(points);
 		work->scores = lappend(work->scores, change);
@@ -170,9 +174,14 @@ score_write(Run *run)
 	ListCell   *cell;
 
 	for (int i = 0; i < run->nworks; i++)
+	{
 		foreach(cell, run->works[i]->scores)
-			scores = list_append_unique_ptr(scores,
-											((ScoreChange *) lfirst(cell))->score);
+		{
+			ScoreChange *change = lfirst(cell);
+
+			scores = list_append_unique_ptr(scores, change->score);
+		}
+	}
 	foreach(cell, scores)
 		write_one(run, lfirst(cell));
 }

@@ -24,6 +24,10 @@ SELECT lifecycle_create('sales');
 SELECT lifecycle_add_segment('sales', 'Active', $$did('Login', times => 2, within => interval '7 days')$$, stage => 'Lead');
 SELECT lifecycle_add_segment('sales', 'Finn', $$country = 'FI' AND company.industry = 'tech'$$);
 SELECT lifecycle_add_segment('sales', 'Silent', $$NOT did('Login')$$);
+ALTER TABLE sales.contacts ADD activity integer;
+SELECT lifecycle_add_score('sales', 'activity', column_name => 'activity');
+SELECT lifecycle_add_score_rule('sales', 'activity', 'login', 3, event => 'Login', times => 5);
+SELECT lifecycle_add_score_rule('sales', 'activity', 'active', 10, condition => $$in_segment('Active')$$);
 INSERT INTO sales.companies (id, name, industry)
     SELECT n, 'Company ' || n, CASE WHEN n % 2 = 0 THEN 'tech' END FROM generate_series(1, 10) n;
 INSERT INTO sales.contacts (id, email, country, company_id)
@@ -43,6 +47,7 @@ INSERT INTO oracle.segment (model, name, query) VALUES
         WHERE c.country = 'FI' AND o.industry = 'tech'$$),
     ('sales', 'Silent', $$SELECT c.id FROM sales.contacts c
         WHERE NOT EXISTS (SELECT FROM sales.events e WHERE e.contact_id = c.id AND e.name = 'Login' AND e.occurred_at <= $1)$$);
+INSERT INTO oracle.score_condition SELECT model, 'activity', 'active', query FROM oracle.segment WHERE name = 'Active';
 SQL
 
 # No difference, at the end of a tick of this very transaction.
@@ -56,7 +61,7 @@ SELECT stage FROM sales.contacts WHERE id IN (80, 81) ORDER BY id;
 SELECT count(*) FROM sales.deals WHERE contact_id = 81 AND is_open;
 SQL
 
-my @kept = qw(stage lead_status pipeline deal_stage setting segment atom rule segment_member
+my @kept = qw(stage lead_status pipeline deal_stage setting segment atom rule score_definition score_rule segment_member
   segment_history stage_history lead_status_history deal_history outbox problem
   contacts companies deals events);
 
