@@ -263,6 +263,17 @@ DELETE FROM score_crm.events WHERE id = 303;
 DELETE FROM score_crm.problem;
 SELECT lifecycle_rebuild('score_crm');
 SELECT * FROM pg_temp.columns();
+-- points that cancel each other, in different groups: nothing to wait for
+SELECT lifecycle_add_score('score_crm', 'balance', groups => '{"up": 50, "down": null}');
+SELECT lifecycle_add_score_rule('score_crm', 'balance', 'up', 20, event => 'Order', half_life => '2 days', in_group => 'up');
+SELECT lifecycle_add_score_rule('score_crm', 'balance', 'down', -20, event => 'Order', half_life => '2 days', in_group => 'down');
+SELECT pg_temp.add('balanced', 'balance', '>= 0');
+SELECT contacts > 0 AS due FROM lifecycle_tick('score_crm', '2026-04-17 12:00+00');
+SELECT contacts FROM pg_temp.members() WHERE segment = 'balanced';
+SELECT * FROM pg_temp.columns();
+SELECT lifecycle_drop_segment('score_crm', 'balanced');
+DELETE FROM oracle.segment WHERE name = 'balanced';
+SELECT lifecycle_drop_score('score_crm', 'balance');
 -- all at a glance
 SELECT contact, score, points FROM score_crm.score ORDER BY score, contact;
 SELECT lifecycle_alter_score('score_crm', 'fit', column_name => '');

@@ -25,7 +25,10 @@
  * interval is halved, and the earlier half looked at first, down to a
  * microsecond.  With points of both signs that decay differently the bounds
  * may stay apart for long: after MAX_STEPS what is left counts as a change,
- * so that the result may be too early, but is never too late.
+ * so that the result may be too early, and the search goes on from there.  Only
+ * where points of both signs cancel each other exactly at a round number is
+ * there no end to that: a search that has not come further than MIN_PROGRESS
+ * after MAX_TRIES looks again after PATIENCE.
  *
  * Nothing here takes a lock or allocates beyond the call.
  *
@@ -49,6 +52,10 @@
 
 /* Intervals that are looked at for the next change. */
 #define MAX_STEPS 4096
+#define MAX_TRIES (16 * MAX_STEPS)
+
+#define MIN_PROGRESS USECS_PER_SEC
+#define PATIENCE USECS_PER_HOUR
 
 /* The sums of one score at one instant, or bounds of them. */
 typedef int128 Sum;
@@ -60,6 +67,7 @@ typedef struct Search
 	const PointsInput *inputs;
 	const int64 *bound;			/* NULL: each change counts */
 	int64		now;			/* the total, or if it reaches the bound */
+	TimestampTz clock;			/* where it began */
 	int			steps;
 } Search;
 
@@ -413,7 +421,9 @@ first_change(Search *search, TimestampTz from, const Sum *at_from,
 	}
 	if (is_still(search, from, at_from, to, at_to))
 		return NOT_DUE;
-	if (++search->steps > MAX_STEPS)
+	if (++search->steps > MAX_TRIES)
+		return Max(from + 1, search->clock + PATIENCE);
+	if (search->steps > MAX_STEPS && from - search->clock > MIN_PROGRESS)
 		return from + 1;
 	at_middle = palloc((spec->nsums + 1) * sizeof(Sum));
 	all_sums(spec, search->inputs, middle, at_middle);
@@ -427,13 +437,14 @@ first_change(Search *search, TimestampTz from, const Sum *at_from,
 /*
  * points_next: the first instant, later than the clock, at which time alone
  * may change the score, or if a bound is given, whether it reaches that;
- * NOT_DUE if it never does.  Never too late.
+ * NOT_DUE if it never does.  Not too late, but see above.
  */
 TimestampTz
 points_next(const ScoreSpec *spec, const PointsInput *inputs,
 			TimestampTz clock, const int64 *bound)
 {
-	Search		search = {.spec = spec,.inputs = inputs,.bound = bound};
+	Search		search = {.spec = spec,.inputs = inputs,.bound = bound,
+	.clock = clock};
 	TimestampTz end = clock;
 	TimestampTz result;
 	Sum		   *sums;
