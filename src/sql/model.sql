@@ -190,6 +190,7 @@ CREATE TABLE %1$I.segment_history (
 	event		text,
 	event_at	timestamptz
 );
+CREATE INDEX segment_history_at ON %1$I.segment_history USING brin (at);
 CREATE INDEX segment_history_contact ON %1$I.segment_history (contact);
 COMMENT ON TABLE %1$I.segment_history IS 'who entered and left which segment, and when';
 COMMENT ON COLUMN %1$I.segment_history.id IS 'number of the change';
@@ -219,6 +220,7 @@ CREATE TABLE %1$I.stage_history (
 	reason		text,
 	role		text NOT NULL
 );
+CREATE INDEX stage_history_at ON %1$I.stage_history USING brin (at);
 CREATE INDEX stage_history_contact ON %1$I.stage_history (contact, at) WHERE object = 'contact';
 CREATE INDEX stage_history_company ON %1$I.stage_history (company, at) WHERE object = 'company';
 COMMENT ON TABLE %1$I.stage_history IS 'each change of a contact''s or a company''s stage';
@@ -255,6 +257,7 @@ CREATE TABLE %1$I.lead_status_history (
 	reason		text,
 	role		text NOT NULL
 );
+CREATE INDEX lead_status_history_at ON %1$I.lead_status_history USING brin (at);
 CREATE INDEX lead_status_history_contact ON %1$I.lead_status_history (contact, at) WHERE object = 'contact';
 CREATE INDEX lead_status_history_company ON %1$I.lead_status_history (company, at) WHERE object = 'company';
 COMMENT ON TABLE %1$I.lead_status_history IS 'each change of a contact''s or a company''s lead status';
@@ -294,6 +297,7 @@ CREATE TABLE %1$I.deal_history (
 	role		text NOT NULL
 );
 CREATE INDEX deal_history_deal ON %1$I.deal_history (deal, at);
+CREATE INDEX deal_history_at ON %1$I.deal_history USING brin (at);
 CREATE INDEX deal_history_contact ON %1$I.deal_history (contact, at);
 COMMENT ON TABLE %1$I.deal_history IS 'each change of a deal''s stage';
 COMMENT ON COLUMN %1$I.deal_history.id IS 'number of the change';

@@ -68,12 +68,13 @@ BEGIN
 			   %8$s AS company,
 			   h.entered_at AS stage_entered_at,
 			   round(extract(epoch FROM %9$s - h.entered_at) / 86400, 1) AS days_in_stage,
-			   %13$s AS category
+			   %13$s AS category,
+			   %14$s AS owner
 		  FROM %10$s d
 		  LEFT JOIN %11$I.deal_stage g ON g.pipeline = %12$s AND g.name = %3$s
-		  LEFT JOIN (SELECT r.deal, max(r.at) FILTER (WHERE r.from_stage IS DISTINCT FROM r.to_stage) AS entered_at
-					   FROM %11$I.deal_history r
-					  GROUP BY r.deal) h ON h.deal = %1$s$query$,
+		  LEFT JOIN LATERAL (SELECT max(r.at) FILTER (WHERE r.from_stage IS DISTINCT FROM r.to_stage) AS entered_at
+							   FROM %11$I.deal_history r
+							  WHERE r.deal = %1$s) h ON true$query$,
 		lifecycle.view_column(model, 'deals', 'key', 'd', deal_type),
 		lifecycle.view_column(model, 'deals', 'name', 'd', 'text'),
 		stage_sql, amount_sql,
@@ -81,7 +82,8 @@ BEGIN
 		close_sql,
 		lifecycle.view_column(model, 'deals', 'contact', 'd', contact_type),
 		lifecycle.view_column(model, 'deals', 'company', 'd', company_type),
-		lifecycle.view_clock(model), deals, model, pipeline_sql, category_sql),
+		lifecycle.view_clock(model), deals, model, pipeline_sql, category_sql,
+		lifecycle.view_column(model, 'deals', 'owner', 'd', 'text')),
 		'The deal board: one row for each deal, open, won and lost, with its stage and weighted amount.',
 		ARRAY[
 		'deal', 'Key of the deal.',
@@ -99,7 +101,8 @@ BEGIN
 		'company', 'Key of the deal''s company; null if it has none.',
 		'stage_entered_at', 'When the deal entered its stage, as its history says.',
 		'days_in_stage', 'Days since the deal entered its stage, up to the model''s clock; one decimal.',
-		'category', 'Category of the forecast: pipeline, best case, commit, closed (won) or lost, by the probability of the stage and the settings forecast_best_case and forecast_commit.'];
+		'category', 'Category of the forecast: pipeline, best case, commit, closed (won) or lost, by the probability of the stage and the settings forecast_best_case and forecast_commit.',
+		'owner', 'Who looks after the deal; null if nobody does, or the deals do not say.'];
 
 	RETURN QUERY SELECT 'deal_forecast', format($query$
 		SELECT f.pipeline,

@@ -134,6 +134,18 @@ foreach my $view (@views)
     my $count = "SELECT count(*) FROM sales." . qq("$view");
     is($standby->safe_psql('origin', $count), $node->safe_psql('origin', $count), "view $view on the standby");
 }
+foreach my $report (
+    "lifecycle_forecast('sales', 3)",
+    "lifecycle_forecast_stages('sales')",
+    "lifecycle_forecast_backtest('sales', now() - interval '3 months', now(), months => 1)",
+    "lifecycle_breakdown('sales', 'country')",
+    "lifecycle_breakdown('sales', 'company.industry')",
+    'sales.stage_at(now())',
+    'sales.funnel_at(now())')
+{
+    my $count = "SELECT count(*) FROM $report";
+    is($standby->safe_psql('origin', $count), $node->safe_psql('origin', $count), "$report on the standby");
+}
 my $funnel = 'SELECT * FROM sales.funnel';
 is($standby->safe_psql('origin', $funnel), $node->safe_psql('origin', $funnel), 'the funnel is the same');
 
