@@ -151,6 +151,7 @@ typedef enum PlanId
 	PLAN_MOVE_COMPANIES,
 	PLAN_COMPANY_CONTACTS,
 	PLAN_COMPANY_ROWS,
+	PLAN_COMPANY_STAGES,
 	PLAN_DEAL_INSERT,
 	PLAN_DEAL_HISTORY,
 	PLAN_DEAL_OWNER,
@@ -212,7 +213,9 @@ typedef struct Model
 	pg_tz	   *zone;
 	char	   *zone_name;
 	ManualStage manual_stage;
-	bool		company_furthest;
+	bool		company_furthest;	/* forward with its contacts */
+	bool		company_exact;	/* and back with them */
+	bool		contacts_follow;	/* contacts go forward with their company */
 	bool		company_key_checked;	/* a foreign key from contacts: no
 										 * contact comes before its company */
 	bool		notify;

@@ -247,6 +247,40 @@ check_written(Model *model, const StageList *list, const char *from,
 }
 
 /*
+ * Which company a contact belongs to and which it left.  Is this a change
+ * that companies, or contacts who follow them, look at?
+ */
+static bool
+company_change(Run *run, StageChange *change, TupleTableSlot *old,
+			   TupleTableSlot *new)
+{
+	Model	   *model = run->model;
+	const Column *link = &model->table[CONTACTS].column[ROLE_COMPANY];
+	KeyType    *key = &model->company_key;
+	Datum		company;
+	bool		isnull;
+
+	company = slot_key(new != NULL ? new : old, link, key,
+					   &change->company_null);
+	if (!change->company_null)
+		change->company = run_copy_key(run, key, company);
+	if (new == NULL)
+		return false;
+	change->comes = old == NULL && !change->company_null;
+	if (old == NULL)
+		return change->comes && model->contacts_follow;
+	company = slot_key(old, link, key, &isnull);
+	if (isnull ? change->company_null : !change->company_null &&
+		key_compare(key, company, change->company) == 0)
+		return false;
+	change->left = !isnull;
+	if (change->left)
+		change->from_company = run_copy_key(run, key, company);
+	change->comes = !change->company_null;
+	return true;
+}
+
+/*
  * The change of stage and status between two rows, either of which may be
  * missing; NULL if there is none.
  */
@@ -256,7 +290,7 @@ stage_change(Run *run, TableKind kind, TupleTableSlot *old,
 {
 	Model	   *model = run->model;
 	AppTable   *table = &model->table[kind];
-	const Column *link = &table->column[ROLE_COMPANY];
+	Column	   *link = &table->column[ROLE_COMPANY];
 	MemoryContext context = MemoryContextSwitchTo(run->context);
 	StageChange change = {0};
 	StageChange *result = NULL;
@@ -278,21 +312,7 @@ stage_change(Run *run, TableKind kind, TupleTableSlot *old,
 	}
 	change.company_null = true;
 	if (kind == CONTACTS && link->attno != 0)
-	{
-		Datum		company = slot_key(row, link, &model->company_key,
-									   &change.company_null);
-
-		if (!change.company_null)
-			change.company = run_copy_key(run, &model->company_key, company);
-		if (old != NULL && new != NULL && !change.company_null)
-		{
-			Datum		before = slot_key(old, link, &model->company_key,
-										  &isnull);
-
-			company_changed = isnull ||
-				key_compare(&model->company_key, before, company) != 0;
-		}
-	}
+		company_changed = company_change(run, &change, old, new);
 	check_written(model, &model->stages, change.from_stage, change.to_stage);
 	check_written(model, &model->statuses, change.from_status,
 				  change.to_status);
@@ -484,10 +504,12 @@ updated_row(Changes *changes, TupleTableSlot *old, TupleTableSlot *new)
 
 /*
  * Contacts of these companies look at them again, and the companies at the
- * contacts' stages.
+ * contacts' stages.  Companies that arrive find contacts who were there
+ * before them.
  */
 static void
-add_contacts_of(Run *run, Datum *companies, int count, Bitmapset *columns)
+add_contacts_of(Run *run, Datum *companies, int count, Bitmapset *columns,
+				bool arrived)
 {
 	Model	   *model = run->model;
 	AppTable   *contacts = &model->table[CONTACTS];
@@ -524,12 +546,13 @@ add_contacts_of(Run *run, Datum *companies, int count, Bitmapset *columns)
 		StageChange *roll_up;
 
 		change->company_columns = columns;
-		if (stage == NULL)
+		if (stage == NULL && !(arrived && model->contacts_follow))
 			continue;
 		roll_up = palloc0(sizeof(StageChange));
 		roll_up->object = CONTACTS;
 		roll_up->key = change->contact;
 		roll_up->from_stage = roll_up->to_stage = stage;
+		roll_up->comes = arrived;
 		roll_up->company = run_copy_key(run, &model->company_key,
 										query_value(i, 3, &isnull));
 		run_add_stage_change(run, roll_up);
@@ -618,7 +641,7 @@ statement(TriggerData *trigdata, TableKind kind)
 	else
 	{
 		add_contacts_of(changes.run, changes.gone, changes.ngone,
-						changes.columns);
+						changes.columns, changes.old_rows == NULL);
 		if (TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
 			record_forget_history(model, COMPANIES,
 								  key_array(&model->company_key, changes.gone,

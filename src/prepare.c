@@ -85,6 +85,7 @@ merge_into(Work *target, const Work *source)
 	target->company_columns = bms_add_members(target->company_columns,
 											  source->company_columns);
 	target->touched |= source->touched;
+	target->follows |= source->follows;
 	if (source->change != NULL &&
 		(target->change == NULL || is_anew(source->change) ||
 		 target->change->kind == CONTACT_UPDATED))
@@ -344,14 +345,16 @@ lock_plan(Model *model, PlanId id)
 }
 
 /*
- * Lock some of the contacts and read their rows.
+ * Lock some of the contacts and read their rows.  Those that time made due
+ * may be left for another time, but not those whom what it did concerns.
  */
 void
 prepare_lock_some(Run *run, Datum *contacts, int count)
 {
 	Model	   *model = run->model;
 	PlanId		id = run->no_lock ? PLAN_READ_CONTACTS :
-		run->skip_locked ? PLAN_SKIP_CONTACTS : PLAN_LOCK_CONTACTS;
+		run->skip_locked && run->round == 0 ? PLAN_SKIP_CONTACTS :
+		PLAN_LOCK_CONTACTS;
 	Datum		keys = key_array(&model->contact_key, contacts, count);
 	UserSpan	span;
 	uint64		rows;
@@ -556,7 +559,8 @@ exclude_company_changes(Run *run)
 	if (run->no_lock || link == 0 || !OidIsValid(model->table[COMPANIES].relid))
 		return;
 	if (network_columns(model, COMPANIES) == NULL &&
-		(model->company_key_checked || !model->company_furthest))
+		(model->company_key_checked ||
+		 !(model->company_furthest || model->contacts_follow)))
 		return;
 	companies = palloc(run->nworks * sizeof(Datum));
 	for (int i = 0; i < run->nworks; i++)

@@ -534,8 +534,10 @@ sync_company(Run *run, Datum contact, int row)
 	change->key = run_copy_key(run, &run->model->contact_key, contact);
 	change->from_stage = change->to_stage = query_text(row, 2);
 	change->company = query_value(row, 3, &change->company_null);
-	if (change->to_stage == NULL || change->company_null)
+	if (change->company_null ||
+		(change->to_stage == NULL && !run->model->contacts_follow))
 		return;
+	change->comes = true;
 	change->company = run_copy_key(run, &run->model->company_key,
 								   change->company);
 	run_add_stage_change(run, change);

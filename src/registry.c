@@ -243,7 +243,13 @@ load_setting(Model *model, const char *name, const char *value)
 			strcmp(value, "clear first") == 0 ? MANUAL_CLEAR_FIRST :
 			strcmp(value, "refuse") == 0 ? MANUAL_REFUSE : MANUAL_ALLOW;
 	else if (strcmp(name, "company_stage") == 0)
-		model->company_furthest = strcmp(value, "furthest") == 0;
+	{
+		model->company_exact = strcmp(value, "exact") == 0;
+		model->company_furthest = model->company_exact ||
+			strcmp(value, "furthest") == 0;
+	}
+	else if (strcmp(name, "contact_stage") == 0)
+		model->contacts_follow = strcmp(value, "company") == 0;
 	else if (strcmp(name, "notify") == 0)
 		model->notify = strcmp(value, "on") == 0;
 	else if (strcmp(name, "clock") == 0)

@@ -408,10 +408,11 @@ firing_reason(Run *run, const Firing *firing)
 }
 
 /*
- * The furthest one on the path wins; leaving the path comes last.
+ * rule_is_further: the furthest one on the path wins; leaving the path comes
+ * last.
  */
-static bool
-is_further(const Stage *stage, const Stage *than)
+bool
+rule_is_further(const Stage *stage, const Stage *than)
 {
 	if (than == NULL)
 		return true;
@@ -454,13 +455,14 @@ want(Run *run, Firing *firing, ActionArgs *args, char **texts)
 	{
 		case ACTION_ADVANCE_STAGE:
 		case ACTION_SET_STAGE:
-			if (is_further(args->stage, work->stage))
+			if (rule_is_further(args->stage, work->stage))
 			{
 				work->stage = args->stage;
 				work->stage_forced = rule->action == ACTION_SET_STAGE;
 				work->stage_reason = reason;
 			}
-			if (firing->deal != NULL && !firing->deal->company_null)
+			if (firing->deal != NULL && !firing->deal->company_null &&
+				!run->model->company_exact)
 				company_want(run, firing->deal->company, args->stage,
 									reason);
 			return;

@@ -85,5 +85,6 @@ extern CompanyMove *company_find_move(Run *run, Datum company);
 extern uint64 company_read(Run *run, Datum *keys, int count, bool lock);
 extern void company_move_all(Run *run);
 extern void company_roll_up(Run *run, List *stage_changes);
+extern bool rule_is_further(const Stage *stage, const Stage *than);
 
 #endif							/* LIFECYCLE_RULE_H */

@@ -369,6 +369,7 @@ do_round(Run *run)
 
 	prepare_gather(run, hits, contact_changes);
 	rule_gather(run, stage_changes, deal_changes);
+	company_gather(run, stage_changes);
 	decide_round(run);
 	if (run->nworks > 0 || stage_changes != NIL || deal_changes != NIL)
 	{
@@ -376,6 +377,7 @@ do_round(Run *run)
 		record_deal_changes(run, deal_changes);
 		task_close(run, stage_changes, deal_changes);
 		rule_fire_all(run, stage_changes, deal_changes);
+		company_lead(run, stage_changes);
 		action_apply(run, stage_changes);
 	}
 	evaluate_end(run);

@@ -81,6 +81,9 @@ typedef struct StageChange
 	Datum		key;
 	Datum		company;		/* of a contact; valid unless company_null */
 	bool		company_null;
+	Datum		from_company;	/* that it left, if it did */
+	bool		left;
+	bool		comes;			/* it is new, or new to its company */
 	bool		deleted;
 	char	   *from_stage;
 	char	   *to_stage;
@@ -153,6 +156,7 @@ typedef struct Work
 									 * see decide.c */
 	bool		stepped;		/* it has a clock of its own */
 	TimestampTz clock;			/* which is this */
+	bool		follows;		/* its company's stage, see company.c */
 	HeapTuple	row;			/* contact */
 	HeapTuple	old_row;		/* as it was before the statement, see step.c;
 								 * or NULL */
@@ -180,6 +184,7 @@ typedef struct CompanyMove
 {
 	Datum		company;
 	const Stage *stage;
+	bool		exact;			/* may go backward */
 	Reason		reason;
 } CompanyMove;
 
@@ -317,6 +322,10 @@ extern void record_forget_history(Model *model, TableKind kind, Datum keys);
 /* refresh.c: everything anew, set-based */
 extern int64 refresh_all(Model *model);
 extern void refresh_forget(Model *model, TableKind kind);
+
+/* company.c: contacts who follow their company */
+extern void company_gather(Run *run, List *stage_changes);
+extern void company_lead(Run *run, List *stage_changes);
 
 /* rule.c and action.c: what follows */
 extern void rule_gather(Run *run, List *stage_changes, List *deal_changes);

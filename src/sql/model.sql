@@ -475,7 +475,9 @@ BEGIN
 		('manual_stage', 'allow',
 		 'what a plain UPDATE may do with a stage: allow, forward (never back), clear first (set it to null before going back) or refuse'),
 		('company_stage', 'furthest',
-		 'furthest: a company has the furthest stage of its contacts; off: its own'),
+		 'furthest: a company goes forward to the furthest stage of its contacts; exact: it is always there, also backward; off: it is moved by deals and by hand only'),
+		('contact_stage', 'off',
+		 'company: contacts go forward to the stage of their company; off: they have their own'),
 		('page_view_event', 'Page Viewed',
 		 'name of the event that visited() looks for'),
 		('page_view_path', $1,
@@ -576,14 +578,15 @@ DECLARE
 	setting_name text;
 	new_value text := given;
 	valid text[];
-	names text[] := '{time_zone,manual_stage,company_stage,page_view_event,page_view_path,notify,outbox_max_tries,outbox_retention,clock,anonymous,history_of_deleted,max_cascade,forecast_best_case,forecast_commit}';
+	names text[] := '{time_zone,manual_stage,company_stage,contact_stage,page_view_event,page_view_path,notify,outbox_max_tries,outbox_retention,clock,anonymous,history_of_deleted,max_cascade,forecast_best_case,forecast_commit}';
 BEGIN
 	PERFORM lifecycle.check_argument('setting', setting);
 	PERFORM lifecycle.check_argument('value', given);
 	setting_name := lower(setting);
 	valid := CASE setting_name
 		WHEN 'manual_stage' THEN '{allow,forward,clear first,refuse}'::text[]
-		WHEN 'company_stage' THEN '{furthest,off}'
+		WHEN 'company_stage' THEN '{furthest,exact,off}'
+		WHEN 'contact_stage' THEN '{company,off}'
 		WHEN 'notify' THEN '{on,off}'
 		WHEN 'clock' THEN '{transaction,tick}'
 		WHEN 'history_of_deleted' THEN '{keep,delete}'
@@ -651,7 +654,7 @@ BEGIN
 		PERFORM lifecycle.compile_segments(m.name);
 		PERFORM lifecycle.reload(m.name);
 		PERFORM lifecycle.take_in(m.name);
-	ELSIF setting_name = 'company_stage' THEN
+	ELSIF setting_name IN ('company_stage', 'contact_stage') THEN
 		PERFORM lifecycle.take_in(m.name);
 	ELSIF setting_name = 'anonymous' THEN
 		PERFORM lifecycle.identify_strangers(m.name);

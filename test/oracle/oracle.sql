@@ -267,6 +267,39 @@ END
 $$;
 COMMENT ON FUNCTION oracle.check_stages(text) IS 'Where stages come from segments only: contacts at the furthest stage of the segments that they entered, companies at least as far as their contacts, nobody back.';
 
+CREATE FUNCTION oracle.check_companies(of_model text)
+RETURNS TABLE (what text, key text, expected text, actual text)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    of_companies regclass := (SELECT m.companies FROM lifecycle.model m WHERE m.name = of_model);
+    of_contacts regclass := (SELECT m.contacts FROM lifecycle.model m WHERE m.name = of_model);
+BEGIN
+    IF of_companies IS NULL THEN
+        RETURN;
+    END IF;
+    RETURN QUERY EXECUTE format($query$
+        WITH
+            company AS (SELECT (%1$s)::text AS key, (%2$s)::text AS stage FROM %3$s r),
+            contact AS (SELECT (%4$s)::text AS company, (%5$s)::text AS stage FROM %6$s r)
+        SELECT 'company exactly by its contacts', c.key, f.name, c.stage
+        FROM company c
+        LEFT JOIN %7$I.stage a ON a.name = c.stage
+        CROSS JOIN LATERAL (
+            SELECT p.name FROM contact t JOIN %7$I.stage p ON p.name = t.stage AND p.on_path
+            WHERE t.company = c.key ORDER BY p.position DESC LIMIT 1) f
+        WHERE c.stage IS DISTINCT FROM f.name AND a.on_path IS DISTINCT FROM false
+            AND (SELECT s.value FROM %7$I.setting s WHERE s.name = 'company_stage') = 'exact'
+        $query$,
+        oracle.role_expression(of_model, 'companies', 'key'),
+        oracle.role_expression(of_model, 'companies', 'stage'), of_companies,
+        oracle.role_expression(of_model, 'contacts', 'company'),
+        oracle.role_expression(of_model, 'contacts', 'stage'), of_contacts, of_model);
+END
+$$;
+COMMENT ON FUNCTION oracle.check_companies(text) IS 'With company_stage at exact, and nobody having moved companies by hand: companies that have contacts on the path are where the furthest of them is.';
+
 CREATE FUNCTION oracle.check_statuses(of_model text, of_object text)
 RETURNS TABLE (what text, key text, expected text, actual text)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -548,6 +581,7 @@ BEGIN
         UNION ALL SELECT * FROM oracle.check_stages(model)
         UNION ALL SELECT * FROM oracle.check_statuses(model, 'contacts')
         UNION ALL SELECT * FROM oracle.check_statuses(model, 'companies')
+        UNION ALL SELECT * FROM oracle.check_companies(model)
         UNION ALL SELECT * FROM oracle.check_deals(model)
         UNION ALL SELECT * FROM oracle.check_identity(model)
         UNION ALL SELECT * FROM oracle.check_scores(model, clock)
