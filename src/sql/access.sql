@@ -38,7 +38,7 @@ BEGIN
 		  FROM pg_class c
 		 WHERE c.relnamespace = quote_ident(m.name)::regnamespace
 		   AND c.relkind = 'r' AND c.relname = ANY (lifecycle.own_tables())
-		   AND (lifecycle.view_type(c.oid, 'contact') IS NOT NULL OR c.relname IN ('stage_count', 'outbox'))
+		   AND (lifecycle.view_type(c.oid, 'contact') IS NOT NULL OR c.relname IN ('stage_count', 'outbox', 'outbox_delivery', 'contact_merge'))
 		 ORDER BY c.relname
 	LOOP
 		IF t.has_ours THEN
