@@ -18,7 +18,8 @@
  *
  * When does it change?  Between two instants each sum lies between bounds: a
  * sum of half-lives is c * 2^(-t / h), which has no turning point, so its
- * ends bound it, but for what rounding of the weights may add; a linear one
+ * ends bound it, but for what rounding of the weights may add, and so do those
+ * of its points above and below zero, each for itself; a linear one
  * is bounded by its ends but for the events that reach 0 between them.  Caps,
  * sums and rounding down keep the order of numbers, so the score is bounded
  * too.  Where the bounds say that nothing changes, nothing does; else the
@@ -146,15 +147,20 @@ rule_sum(const PointsRule *rule, const PointsInput *input, TimestampTz at)
 }
 
 /*
- * All sums at an instant.
+ * All sums at an instant: those of points above zero, then those below.
  */
 static void
 all_sums(const ScoreSpec *spec, const PointsInput *inputs, TimestampTz at,
 		 Sum *sums)
 {
-	memset(sums, 0, spec->nsums * sizeof(Sum));
+	memset(sums, 0, 2 * spec->nsums * sizeof(Sum));
 	for (int i = 0; i < spec->nrules; i++)
-		sums[spec->rules[i].sum] += rule_sum(&spec->rules[i], &inputs[i], at);
+	{
+		const PointsRule *rule = &spec->rules[i];
+
+		sums[rule->sum + (rule->points < 0 ? spec->nsums : 0)] +=
+			rule_sum(rule, &inputs[i], at);
+	}
 }
 
 /*
@@ -168,7 +174,8 @@ group_points(const ScoreSpec *spec, const Sum *sums, Sum *groups)
 	{
 		const PointsSum *sum = &spec->sums[i];
 
-		groups[sum->group] += sums[i] / whole_weight(sum->decay, sum->length);
+		groups[sum->group] += (sums[i] + sums[spec->nsums + i]) /
+			whole_weight(sum->decay, sum->length);
 	}
 }
 
@@ -222,7 +229,7 @@ int64
 points_total(const ScoreSpec *spec, const PointsInput *inputs,
 			 TimestampTz at)
 {
-	Sum		   *sums = palloc((spec->nsums + 1) * sizeof(Sum));
+	Sum		   *sums = palloc((2 * spec->nsums + 1) * sizeof(Sum));
 	Sum		   *groups = palloc((spec->ngroups + 1) * sizeof(Sum));
 	int64		total;
 
@@ -264,7 +271,7 @@ void
 points_of_groups(const ScoreSpec *spec, const PointsInput *inputs,
 				 TimestampTz at, int64 *before, int64 *after)
 {
-	Sum		   *sums = palloc((spec->nsums + 1) * sizeof(Sum));
+	Sum		   *sums = palloc((2 * spec->nsums + 1) * sizeof(Sum));
 	Sum		   *groups = palloc((spec->ngroups + 1) * sizeof(Sum));
 
 	all_sums(spec, inputs, at, sums);
@@ -332,8 +339,8 @@ bound_sums(const Search *search, TimestampTz from, const Sum *at_from,
 	Sum		   *start = palloc0((spec->nsums + 1) * sizeof(Sum));
 	Sum		   *end = palloc0((spec->nsums + 1) * sizeof(Sum));
 
-	memset(low, 0, spec->nsums * sizeof(Sum));
-	memset(high, 0, spec->nsums * sizeof(Sum));
+	memset(low, 0, 2 * spec->nsums * sizeof(Sum));
+	memset(high, 0, 2 * spec->nsums * sizeof(Sum));
 	for (int i = 0; i < spec->nrules; i++)
 	{
 		const PointsRule *rule = &spec->rules[i];
@@ -362,13 +369,21 @@ bound_sums(const Search *search, TimestampTz from, const Sum *at_from,
 	}
 	for (int i = 0; i < spec->nsums; i++)
 	{
+		int			below = spec->nsums + i;
+
 		if (spec->sums[i].decay != DECAY_LINEAR)
 		{
-			start[i] = at_from[i];
-			end[i] = at_to[i];
+			start[i] = at_from[i] + at_from[below];
+			end[i] = at_to[i] + at_to[below];
 		}
 		low[i] += Min(start[i], end[i]);
 		high[i] += Max(start[i], end[i]);
+		if (spec->sums[i].decay == DECAY_HALF_LIFE)
+		{
+			/* points of one sign only shrink */
+			low[i] = Max(low[i], at_to[i] + at_from[below]);
+			high[i] = Min(high[i], at_from[i] + at_to[below]);
+		}
 	}
 	pfree(start);
 	pfree(end);
@@ -382,8 +397,8 @@ is_still(Search *search, TimestampTz from, const Sum *at_from,
 		 TimestampTz to, const Sum *at_to)
 {
 	const ScoreSpec *spec = search->spec;
-	Sum		   *low = palloc((spec->nsums + 1) * sizeof(Sum));
-	Sum		   *high = palloc((spec->nsums + 1) * sizeof(Sum));
+	Sum		   *low = palloc((2 * spec->nsums + 1) * sizeof(Sum));
+	Sum		   *high = palloc((2 * spec->nsums + 1) * sizeof(Sum));
 	Sum		   *groups = palloc((spec->ngroups + 1) * sizeof(Sum));
 	bool		result;
 
@@ -425,7 +440,7 @@ first_change(Search *search, TimestampTz from, const Sum *at_from,
 		return Max(from + 1, search->clock + PATIENCE);
 	if (search->steps > MAX_STEPS && from - search->clock > MIN_PROGRESS)
 		return from + 1;
-	at_middle = palloc((spec->nsums + 1) * sizeof(Sum));
+	at_middle = palloc((2 * spec->nsums + 1) * sizeof(Sum));
 	all_sums(spec, search->inputs, middle, at_middle);
 	result = first_change(search, from, at_from, middle, at_middle);
 	if (result == NOT_DUE)
@@ -460,12 +475,12 @@ points_next(const ScoreSpec *spec, const PointsInput *inputs,
 	}
 	if (end == clock)
 		return NOT_DUE;
-	sums = palloc((2 * spec->nsums + 1) * sizeof(Sum));
+	sums = palloc((4 * spec->nsums + 1) * sizeof(Sum));
 	groups = palloc((spec->ngroups + 1) * sizeof(Sum));
 	all_sums(spec, inputs, clock, sums);
-	all_sums(spec, inputs, end, sums + spec->nsums);
+	all_sums(spec, inputs, end, sums + 2 * spec->nsums);
 	search.now = class_of(&search, sums, groups);
-	result = first_change(&search, clock, sums, end, sums + spec->nsums);
+	result = first_change(&search, clock, sums, end, sums + 2 * spec->nsums);
 	pfree(sums);
 	pfree(groups);
 	return result;

@@ -15,7 +15,7 @@ use Test::More;
 use Session;
 
 my $steps = $ENV{LIFECYCLE_STEPS} || 50;
-my @seeds = $ENV{LIFECYCLE_SEED} ? ($ENV{LIFECYCLE_SEED}) : (1 .. 4);
+my @seeds = $ENV{LIFECYCLE_SEED} ? ($ENV{LIFECYCLE_SEED}) : (1, 2, 3, 16);
 my $oracle = slurp_file("$FindBin::Bin/../oracle/oracle.sql");
 
 my $node = PostgreSQL::Test::Cluster->new('score');
@@ -163,7 +163,9 @@ for my $seed (@seeds)
         $wrong .= join('', $session->run("SELECT o.* FROM crm.clock k, oracle.check('crm', k.last_tick) o;"));
     }
     is($wrong, '', "seed $seed: $steps steps agree with the oracle")
-      or diag(scalar(@played) . " steps:\n" . join(";\n", @played));
+      or diag(scalar(@played) . " steps:\n" . join(";\n", @played) . "\nrules, timers, clock:\n"
+          . join('', $session->run('SELECT * FROM crm.score_definition ORDER BY id; SELECT * FROM crm.score_rule ORDER BY score, name;'
+              . ' SELECT * FROM crm.timer ORDER BY contact; SELECT * FROM crm.clock;')));
     is(join('', $session->run("SELECT * FROM lifecycle_verify('crm');")), '', "seed $seed: lifecycle_verify is empty");
     is(join('', $session->run('SELECT * FROM crm.problem;')), '', "seed $seed: no problem");
     is(join('', $session->run(<<'SQL')), '', "seed $seed: the view agrees with the oracle");
