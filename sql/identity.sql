@@ -66,6 +66,14 @@ INSERT INTO crm.events (anonymous_id) VALUES ('cookie-1');
 SELECT * FROM standing;
 SELECT anonymous_id, contact, made_contact FROM crm.identity ORDER BY 1;
 SELECT * FROM pg_temp.wrong();
+-- by the function, and stored to be taken in later
+SELECT lifecycle_track('crm', NULL, 'Read', anonymous_id => 'cookie-1');
+SET lifecycle.import_mode = defer;
+INSERT INTO crm.events (anonymous_id) VALUES ('cookie-1'), ('cookie-1');
+RESET lifecycle.import_mode;
+SELECT lifecycle_take_deferred('crm');
+SELECT * FROM standing WHERE id = 12;
+SELECT * FROM pg_temp.wrong();
 -- a savepoint that is rolled back takes it with it
 BEGIN;
 SAVEPOINT s;
@@ -117,11 +125,13 @@ INSERT INTO crm.events (contact_id, name) VALUES (21, 'Read'), (21, 'Read'), (22
 INSERT INTO crm.deals (id, contact_id, pipeline, stage, amount) VALUES
 	(31, 21, 'Sales', 'Contract sent', 1000), (32, 22, 'Sales', 'Appointment scheduled', 50), (33, 21, 'Sales', 'Closed lost', 7);
 SELECT lifecycle_identify('crm', 'cookie-21', 21);
+SELECT lifecycle_add_task('crm', 21, 'Call Eve') AS task \gset
 SELECT * FROM standing WHERE id IN (21, 22);
 SELECT lifecycle_merge('crm', 21, 22, 'the same person') AS merge \gset
 SELECT * FROM standing WHERE id IN (21, 22);
 SELECT id, email, phone, country, company_id FROM crm.contacts WHERE id IN (21, 22);
 SELECT id, contact_id, stage, is_open, amount FROM crm.deals ORDER BY id;
+SELECT contact, title, status FROM crm.task;
 SELECT from_stage, to_stage, cause, reason FROM crm.stage_history WHERE contact IN (21, 22) ORDER BY id;
 SELECT deal, contact, from_stage, to_stage, cause FROM crm.deal_history WHERE cause = 'merge' ORDER BY id;
 SELECT contact, segment, change, cause FROM crm.segment_history WHERE cause = 'merge' AND contact IN (21, 22) ORDER BY contact, segment;
@@ -143,6 +153,14 @@ CREATE TABLE crm_note (contact bigint REFERENCES crm.contacts ON DELETE CASCADE,
 INSERT INTO crm_note VALUES (22, 'call back');
 SELECT lifecycle_merge('crm', 22, 11);
 DROP TABLE crm_note;
+-- the user's trigger may write to events too
+CREATE FUNCTION crm_touch() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+	UPDATE crm.events SET properties = properties || '{"seen": true}' WHERE contact_id = NEW.contact_id AND NOT properties ? 'seen';
+	RETURN NULL; END$$;
+CREATE TRIGGER touch AFTER UPDATE OF contact_id ON crm.events FOR EACH ROW WHEN (NEW.contact_id IS NOT NULL) EXECUTE FUNCTION crm_touch();
+INSERT INTO crm.events (anonymous_id, name) VALUES ('cookie-21', 'Read'), ('cookie-21', 'Left');
+SELECT * FROM pg_temp.wrong();
+DROP TRIGGER touch ON crm.events;
 
 -- chains are undone from the last to the first
 SELECT lifecycle_merge('crm', 22, 11) AS second \gset
@@ -155,6 +173,7 @@ SELECT * FROM standing WHERE id IN (11, 21, 22);
 SELECT * FROM pg_temp.wrong();
 SELECT lifecycle_unmerge('crm', :merge);
 SELECT * FROM standing WHERE id IN (11, 21, 22);
+SELECT contact, title, status FROM crm.task;
 SELECT id, email, phone, country, company_id FROM crm.contacts WHERE id IN (21, 22);
 SELECT id, contact_id, stage, is_open, amount, close_date IS NULL AS no_close_date FROM crm.deals ORDER BY id;
 SELECT * FROM pg_temp.wrong();
@@ -287,3 +306,4 @@ DROP SCHEMA shop CASCADE;
 DROP TABLE uuid_events, uuid_contacts;
 DROP SCHEMA oracle CASCADE;
 DROP ROLE identity_app;
+DROP FUNCTION crm_touch();

@@ -89,14 +89,18 @@ settle(Person *person)
 	int			nids;
 
 	deconstruct_array(DatumGetArrayTypeP(person->values[KEYS]), key->type,
-					  key->length, key->byval, key->align, &keys, NULL, &nkeys);
+					  key->length, key->byval, key->align, &keys, NULL,
+					  &nkeys);
 	deconstruct_array(DatumGetArrayTypeP(person->values[IDS]), TEXTOID, -1,
 					  false, TYPALIGN_INT, &ids, NULL, &nids);
 	for (int i = 0; i < nkeys; i++)
 		stripes = bms_add_member(stripes, identity_stripe(model, keys[i]));
 	for (int i = 0; i < nids; i++)
-		stripes = bms_add_member(stripes,
-								 identity_id_stripe(TextDatumGetCString(ids[i])));
+	{
+		char	   *id = TextDatumGetCString(ids[i]);
+
+		stripes = bms_add_member(stripes, identity_id_stripe(id));
+	}
 	stripe_settle(model, stripes);
 }
 
@@ -111,11 +115,15 @@ find_person(Person *person, Datum contact)
 	uint64		rows;
 	Datum	   *keys;
 
-	rows = merge_own(model, psprintf("WITH RECURSIVE person (key) AS (SELECT $1 UNION"
+	rows = merge_own(model, psprintf("WITH RECURSIVE person (key) AS (SELECT"
+									 " $1 UNION"
 									 " SELECT m.from_contact FROM person"
-									 " JOIN %1$s.contact_merge m ON m.into_contact = key"
-									 " WHERE m.undone_at IS NULL AND NOT EXISTS"
-									 " (SELECT FROM %2$s c WHERE c.%3$s = m.from_contact))"
+									 " JOIN %1$s.contact_merge m ON"
+									 " m.into_contact = key"
+									 " WHERE m.undone_at IS NULL AND NOT"
+									 " EXISTS"
+									 " (SELECT FROM %2$s c WHERE c.%3$s ="
+									 " m.from_contact))"
 									 " SELECT key FROM person", model->schema,
 									 model->table[CONTACTS].name,
 									 model->table[CONTACTS].column[ROLE_KEY].quoted),
@@ -129,7 +137,8 @@ find_person(Person *person, Datum contact)
 	}
 	person->values[KEYS] = key_array(&model->contact_key, keys, rows);
 	person->values[KEY_TEXTS] = merge_texts();
-	own(person, psprintf("SELECT anonymous_id FROM %s.identity WHERE contact = ANY ($1)",
+	own(person, psprintf("SELECT anonymous_id FROM %s.identity WHERE contact ="
+						 " ANY ($1)",
 						 model->schema));
 	person->values[IDS] = merge_texts();
 }
@@ -146,7 +155,8 @@ find_ids(Person *person)
 	if (!OidIsValid(events->relid) ||
 		events->column[ROLE_ANONYMOUS_ID].attno == 0)
 		return;
-	theirs(person, psprintf("SELECT DISTINCT e.%1$s::pg_catalog.text FROM %2$s AS e"
+	theirs(person, psprintf("SELECT DISTINCT e.%1$s::pg_catalog.text FROM %2$s"
+							" AS e"
 							" WHERE e.%3$s OPERATOR(pg_catalog.=) ANY ($1)"
 							" AND e.%1$s IS NOT NULL",
 							events->column[ROLE_ANONYMOUS_ID].quoted,
@@ -154,7 +164,8 @@ find_ids(Person *person)
 	person->values[QUOTES] = merge_texts();
 	own(person, psprintf("SELECT u FROM unnest($3 || $4) u"
 						 " WHERE NOT EXISTS (SELECT FROM %s.identity i"
-						 " WHERE i.anonymous_id = u AND i.contact <> ALL ($1))",
+						 " WHERE i.anonymous_id = u AND i.contact <> ALL"
+						 " ($1))",
 						 model->schema));
 	person->values[IDS] = merge_texts();
 }
@@ -168,11 +179,12 @@ find_quotes(Person *person)
 {
 	Model	   *model = person->model;
 	Oid			key = model->contact_key.type;
-	bool		is_number = key == INT8OID || key == INT4OID || key == INT2OID ||
-		key == NUMERICOID;
+	bool		is_number = key == INT8OID || key == INT4OID ||
+		key == INT2OID || key == NUMERICOID;
 	Datum		rows;
 
-	theirs(person, psprintf("SELECT pg_catalog.to_jsonb(c)::pg_catalog.text FROM %1$s AS c"
+	theirs(person, psprintf("SELECT pg_catalog.to_jsonb(c)::pg_catalog.text"
+							" FROM %1$s AS c"
 							" WHERE c.%2$s OPERATOR(pg_catalog.=) ANY ($1)"
 							" ORDER BY c.%2$s FOR UPDATE",
 							model->table[CONTACTS].name,
@@ -181,13 +193,17 @@ find_quotes(Person *person)
 	person->rows += SPI_processed;
 	person->values[QUOTES] = rows;
 	own(person, psprintf("SELECT DISTINCT q FROM ("
-						 " SELECT value FROM unnest($4) r, jsonb_each_text(r::jsonb)"
+						 " SELECT value FROM unnest($4) r,"
+						 " jsonb_each_text(r::jsonb)"
 						 " WHERE strpos(value, '@') > 0"
 						 " UNION ALL"
-						 " SELECT value FROM %s.contact_merge m, jsonb_each_text(m.contact_row)"
-						 " WHERE m.from_contact = ANY ($1) AND strpos(value, '@') > 0"
+						 " SELECT value FROM %s.contact_merge m,"
+						 " jsonb_each_text(m.contact_row)"
+						 " WHERE m.from_contact = ANY ($1) AND strpos(value,"
+						 " '@') > 0"
 						 " UNION ALL SELECT u FROM unnest($3) u"
-						 " UNION ALL SELECT u FROM unnest($2) u WHERE %s) q (q)"
+						 " UNION ALL SELECT u FROM unnest($2) u WHERE %s) q"
+						 " (q)"
 						 " WHERE length(q) > 3",
 						 model->schema, is_number ? "false" : "true"));
 	person->values[QUOTES] = merge_texts();
@@ -204,11 +220,13 @@ forget_events(Person *person)
 	if (!OidIsValid(events->relid))
 		return;
 	person->rows +=
-		theirs(person, psprintf("DELETE FROM %1$s AS e WHERE e.%2$s OPERATOR(pg_catalog.=) ANY ($1)%3$s%4$s",
+		theirs(person, psprintf("DELETE FROM %1$s AS e WHERE e.%2$s"
+								" OPERATOR(pg_catalog.=) ANY ($1)%3$s%4$s",
 								events->name,
 								events->column[ROLE_CONTACT].quoted,
 								id->attno == 0 ? "" :
-								psprintf(" OR e.%1$s IS NULL AND e.%2$s OPERATOR(pg_catalog.=)"
+								psprintf(" OR e.%1$s IS NULL AND e.%2$s"
+										 " OPERATOR(pg_catalog.=)"
 										 " ANY ($3::%3$s[])",
 										 events->column[ROLE_CONTACT].quoted,
 										 id->quoted, id->type_name),
@@ -228,7 +246,8 @@ must_not_be_null(Oid relid, const Column *column)
 
 	return query_once("SELECT FROM pg_catalog.pg_attribute AS a"
 					  " WHERE a.attrelid OPERATOR(pg_catalog.=) $1"
-					  " AND a.attnum OPERATOR(pg_catalog.=) $2 AND a.attnotnull",
+					  " AND a.attnum OPERATOR(pg_catalog.=) $2 AND"
+					  " a.attnotnull",
 					  2, types, values, NULL) > 0;
 }
 
@@ -275,17 +294,20 @@ forget_tables(Person *person)
 	for (int i = 0; i < TABLE_KINDS; i++)
 		values[i + 1] = ObjectIdGetDatum(model->table[i].relid);
 	values[5] = ObjectIdGetDatum(model->contact_key.type);
-	own(person, psprintf("UPDATE %s.deal_history SET contact = NULL, reason = NULL"
+	own(person, psprintf("UPDATE %s.deal_history SET contact = NULL, reason ="
+						 " NULL"
 						 " WHERE contact = ANY ($1)", model->schema));
 	if (merge_has_tasks(model))
 		person->rows +=
-			own(person, psprintf("DELETE FROM %s.task WHERE deal::text = ANY ($6)",
+			own(person, psprintf("DELETE FROM %s.task WHERE deal::text = ANY"
+								 " ($6)",
 								 model->schema));
 	tables = merge_own(model, "SELECT c.oid::regclass::text FROM pg_class c"
 					   " JOIN pg_namespace n ON n.oid = c.relnamespace"
 					   " JOIN pg_attribute a ON a.attrelid = c.oid"
 					   " WHERE n.nspname = $1 AND c.relkind IN ('r', 'p')"
-					   " AND NOT c.relispartition AND c.oid NOT IN ($2, $3, $4, $5)"
+					   " AND NOT c.relispartition AND c.oid NOT IN ($2, $3,"
+					   " $4, $5)"
 					   " AND c.relname <> 'deal_history'"
 					   " AND a.attname = 'contact' AND NOT a.attisdropped"
 					   " AND a.atttypid = $6 ORDER BY 1",
@@ -297,7 +319,8 @@ forget_tables(Person *person)
 								 SPI_getvalue(result->vals[i],
 											  result->tupdesc, 1)));
 	person->rows +=
-		own(person, psprintf("DELETE FROM %s.contact_merge WHERE from_contact = ANY ($1)"
+		own(person, psprintf("DELETE FROM %s.contact_merge WHERE from_contact"
+							 " = ANY ($1)"
 							 " OR into_contact = ANY ($1)", model->schema));
 }
 
@@ -310,21 +333,26 @@ forget_quotes(Person *person)
 	static const char *const histories[3] = {"stage_history",
 	"lead_status_history", "deal_history"};
 	const char *schema = person->model->schema;
-	const char *quotes = "EXISTS (SELECT FROM unnest($4) q WHERE strpos(%s, q) > 0)";
+	const char *quotes = "EXISTS (SELECT FROM unnest($4) q WHERE strpos(%s, q)"
+						 " > 0)";
 
 	person->rows +=
 		own(person, psprintf("DELETE FROM %s.outbox WHERE"
-							 " aggregatetype = 'contact' AND aggregateid = ANY ($2)"
+							 " aggregatetype = 'contact' AND aggregateid = ANY"
+							 " ($2)"
 							 " OR payload ->> 'contact' = ANY ($2)"
 							 " OR payload ->> 'contact_id' = ANY ($2) OR %s",
 							 schema, psprintf(quotes, "payload::text")));
 	person->rows +=
-		own(person, psprintf("DELETE FROM %s.problem WHERE contact = ANY ($2) OR %s",
-							 schema, psprintf(quotes, "concat_ws(' ', message, detail)")));
+		own(person, psprintf("DELETE FROM %s.problem WHERE contact = ANY ($2)"
+							 " OR %s",
+							 schema, psprintf(quotes, "concat_ws(' ', message,"
+													  " detail)")));
 	for (int i = 0; i < 3; i++)
 	{
 		own(person, psprintf("UPDATE %s.%s SET event_key = NULL"
-							 " WHERE event_key = ANY ($5)", schema, histories[i]));
+							 " WHERE event_key = ANY"
+							 " ($5)", schema, histories[i]));
 		own(person, psprintf("UPDATE %s.%s SET reason = NULL WHERE %s", schema,
 							 histories[i], psprintf(quotes, "reason")));
 	}
@@ -377,7 +405,8 @@ lifecycle_forget(PG_FUNCTION_ARGS)
 	run = merge_start(model, NULL);
 	forget_events(&person);
 	forget_deals(&person);
-	theirs(&person, psprintf("DELETE FROM %s AS c WHERE c.%s OPERATOR(pg_catalog.=) ANY ($1)",
+	theirs(&person, psprintf("DELETE FROM %s AS c WHERE c.%s"
+							 " OPERATOR(pg_catalog.=) ANY ($1)",
 							 model->table[CONTACTS].name,
 							 model->table[CONTACTS].column[ROLE_KEY].quoted));
 	run_finish(run);

@@ -169,7 +169,8 @@ look_up(Model *model, Datum ids)
 		model->plan[PLAN_IDENTITIES] =
 			query_prepare(psprintf("SELECT i.anonymous_id, i.contact"
 								   " FROM %s.identity AS i"
-								   " WHERE i.anonymous_id OPERATOR(pg_catalog.=) ANY ($1)",
+								   " WHERE i.anonymous_id"
+								   " OPERATOR(pg_catalog.=) ANY ($1)",
 								   model->schema), 1, types);
 	rows = query_execute(model->plan[PLAN_IDENTITIES], &ids, NULL);
 	span_end(&span);
@@ -198,7 +199,9 @@ key_source(Model *model)
 
 	if (query_once("SELECT COALESCE("
 				   "'pg_catalog.nextval(' || pg_catalog.quote_literal("
-				   "pg_catalog.pg_get_serial_sequence(a.attrelid::pg_catalog.regclass::pg_catalog.text, a.attname::pg_catalog.text))"
+				   "pg_catalog.pg_get_serial_sequence("
+				   "a.attrelid::pg_catalog.regclass::pg_catalog.text,"
+				   " a.attname::pg_catalog.text))"
 				   " || '::pg_catalog.regclass)',"
 				   " pg_catalog.pg_get_expr(d.adbin, d.adrelid))"
 				   " FROM pg_catalog.pg_attribute AS a"
@@ -244,8 +247,10 @@ make_contacts(void *arg)
 	span_write(&span, model->owner);
 	rows = query_once(psprintf("INSERT INTO %s.identity AS i"
 							   " (anonymous_id, contact, made_contact)"
-							   " SELECT a, %s, true FROM pg_catalog.unnest($1) AS a"
-							   " ORDER BY a ON CONFLICT (anonymous_id) DO NOTHING"
+							   " SELECT a, %s, true FROM pg_catalog.unnest($1)"
+							   " AS a"
+							   " ORDER BY a ON CONFLICT (anonymous_id) DO"
+							   " NOTHING"
 							   " RETURNING i.contact, i.anonymous_id",
 							   model->schema, key_source(model)),
 					  1, types, &strangers->ids, NULL);
@@ -268,7 +273,8 @@ make_contacts(void *arg)
 							contacts->name, key->quoted,
 							id->attno != 0 ? ", " : "",
 							id->attno != 0 ? id->quoted : "",
-							id->attno != 0 ? psprintf(", v.a::%s", id->type_name) : "",
+							id->attno == 0 ? "" :
+							psprintf(", v.a::%s", id->type_name),
 							bulk_source(2)),
 				   2, pair_types, pair, NULL) != rows)
 		ereport(ERROR,
@@ -355,14 +361,17 @@ give_events(Run *run, PlanId id, bool fresh)
 		bulk_array_type(types[1])};
 
 		model->plan[id] =
-			query_prepare(psprintf("UPDATE %s AS e SET %s = v.c::%s FROM %s AS v (w, c)"
-								   " WHERE e.%s OPERATOR(pg_catalog.=) v.w::%s%s",
+			query_prepare(psprintf("UPDATE %s AS e SET %s = v.c::%s FROM %s AS"
+								   " v (w, c)"
+								   " WHERE e.%s OPERATOR(pg_catalog.=)"
+								   " v.w::%s%s",
 								   events->name, contact->quoted,
 								   contact->type_name, bulk_source(2),
 								   stray ? contact->quoted : anonymous->quoted,
 								   stray ? contact->type_name : anonymous->type_name,
 								   stray ? "" :
-								   psprintf(" AND e.%s IS NULL", contact->quoted)),
+								   psprintf(" AND e.%s IS"
+											" NULL", contact->quoted)),
 						  2, arrays);
 	}
 	PG_TRY();
@@ -433,19 +442,26 @@ look_up_survivors(Model *model, Datum contacts)
 									  model->table[CONTACTS].column[ROLE_KEY].quoted);
 
 		model->plan[PLAN_SURVIVORS] =
-			query_prepare(psprintf("WITH RECURSIVE link (start, contact, depth) AS ("
-								   "SELECT k, k, 0 FROM pg_catalog.unnest($1) AS k"
+			query_prepare(psprintf("WITH RECURSIVE link (start, contact,"
+								   " depth) AS ("
+								   "SELECT k, k, 0 FROM pg_catalog.unnest($1)"
+								   " AS k"
 								   " UNION ALL"
 								   " SELECT l.start, m.into_contact,"
 								   " l.depth OPERATOR(pg_catalog.+) 1"
 								   " FROM link AS l CROSS JOIN LATERAL"
-								   " (SELECT c.into_contact FROM %s.contact_merge AS c"
-								   " WHERE c.from_contact OPERATOR(pg_catalog.=) l.contact"
-								   " AND c.undone_at IS NULL AND NOT %sc.from_contact)"
+								   " (SELECT c.into_contact FROM"
+								   " %s.contact_merge AS c"
+								   " WHERE c.from_contact"
+								   " OPERATOR(pg_catalog.=) l.contact"
+								   " AND c.undone_at IS NULL AND NOT"
+								   " %sc.from_contact)"
 								   " ORDER BY c.id DESC LIMIT 1) AS m"
-								   " WHERE l.depth OPERATOR(pg_catalog.<) 1000)"
+								   " WHERE l.depth OPERATOR(pg_catalog.<)"
+								   " 1000)"
 								   " SELECT l.start, l.contact FROM link AS l"
-								   " WHERE l.depth OPERATOR(pg_catalog.>) 0 AND %sl.contact)",
+								   " WHERE l.depth OPERATOR(pg_catalog.>) 0"
+								   " AND %sl.contact)",
 								   model->schema, exists, exists), 1,
 						  &model->contact_key.array);
 	}
@@ -464,7 +480,8 @@ identity_survivor(Model *model, Datum contact)
 {
 	bool		isnull;
 
-	if (look_up_survivors(model, key_array(&model->contact_key, &contact, 1)) == 0)
+	if (look_up_survivors(model, key_array(&model->contact_key, &contact,
+										   1)) == 0)
 		return contact;
 	return key_copy(&model->contact_key, query_value(0, 2, &isnull));
 }
@@ -533,7 +550,8 @@ resolve_ids(Run *run, char **ids, int count, bool fresh)
  *
  * The hits collected since hits_before are those of the rows.  Takes the
  * stripes of the persons, and waits for them; what it finds out is worked off
- * by the run.  Raises nothing of its own; the UPDATE fires the user's triggers.
+ * by the run.  Raises nothing of its own; the UPDATE fires the user's
+ * triggers.
  */
 void
 identity_settle(Run *run, Arrivals *arrivals, Transition *rows, bool inserted,
@@ -584,7 +602,8 @@ identify_strangers(PG_FUNCTION_ARGS)
 	SPI_connect();
 	run = run_start(model);
 	run->reason.cause = "merge";
-	rows = query_once(psprintf("SELECT DISTINCT e.%1$s::pg_catalog.text FROM %2$s AS e"
+	rows = query_once(psprintf("SELECT DISTINCT e.%1$s::pg_catalog.text FROM"
+							   " %2$s AS e"
 							   " WHERE e.%1$s IS NOT NULL AND e.%3$s IS NULL",
 							   events->column[ROLE_ANONYMOUS_ID].quoted,
 							   events->name,

@@ -10,7 +10,7 @@
  *	  tick.c, api.c, score_api.c, verify.c	what SQL calls
  *	  explain.c, why.c, clause.c, witness.c, preview.c	questions about a text
  *	  import.c						events that are taken in later
- *	  merge.c, unmerge.c, forget.c	one contact becomes another, or is erased
+ *	  identify.c, merge.c, unmerge.c, forget.c	one person's becomes another's, or is erased
  *	  identity.c					whose events they are
  *	  step.c						contacts that are due, instant by instant
  *	  refresh.c						segments of all contacts at once

@@ -42,13 +42,12 @@
 #include "merge.h"
 #include "stage.h"
 
-PG_FUNCTION_INFO_V1(lifecycle_identify);
 PG_FUNCTION_INFO_V1(lifecycle_merge);
 
 /*
- * merge_check_rights: raises 42501 if the caller may not read contacts, of which
- * our messages tell, or if row security hides rows from it.  Other rights are
- * checked by the statements themselves.
+ * merge_check_rights: raises 42501 if the caller may not read contacts, of
+ * which our messages tell, or if row security hides rows from it.  Other
+ * rights are checked by the statements themselves.
  */
 void
 merge_check_rights(Model *model)
@@ -59,7 +58,8 @@ merge_check_rights(Model *model)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(contacts));
 	for (int i = 0; i < TABLE_KINDS; i++)
 		if (OidIsValid(model->table[i].relid) && i != COMPANIES &&
-			check_enable_rls(model->table[i].relid, InvalidOid, true) == RLS_ENABLED)
+			check_enable_rls(model->table[i].relid, InvalidOid,
+							 true) == RLS_ENABLED)
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("row security of table %s may hide rows that must move",
@@ -119,6 +119,18 @@ merge_start(Model *model, const char *reason)
 }
 
 /*
+ * merge_value: a jsonb or array of the result, which is not null, copied.
+ */
+Datum
+merge_value(uint64 row, int column)
+{
+	bool		isnull;
+
+	return PointerGetDatum(PG_DETOAST_DATUM_COPY(query_value(row, column,
+															 &isnull)));
+}
+
+/*
  * merge_texts: the first column of the result as text[].
  */
 Datum
@@ -147,21 +159,24 @@ merge_has_tasks(Model *model)
 }
 
 /*
- * There is no such contact; perhaps it was merged.
+ * merge_no_contact: raise 02000 for a contact that is not there; perhaps it
+ * was merged.
  */
-static void
-no_contact(Merge *merge, Datum contact, const char *text)
+void
+merge_no_contact(Merge *merge, Datum contact, const char *text)
 {
 	Model	   *model = merge->model;
 	Datum		survivor = identity_survivor(model, contact);
-	bool		merged = key_compare(&model->contact_key, survivor, contact) != 0;
+	bool		merged = key_compare(&model->contact_key, survivor,
+									 contact) != 0;
 
 	ereport(ERROR,
 			(errcode(ERRCODE_NO_DATA_FOUND),
 			 errmsg("contact \"%s\" of model \"%s\" does not exist", text,
 					model->name),
-			 merged ? errdetail("It was merged into contact \"%s\".",
-								key_to_text(&model->contact_key, survivor)) : 0));
+			 !merged ? 0 :
+			 errdetail("It was merged into contact \"%s\".",
+					   key_to_text(&model->contact_key, survivor))));
 }
 
 /*
@@ -200,15 +215,23 @@ merge_lock(Merge *merge)
 										  query_value(i, 1, &isnull),
 										  merge->into) == 0;
 
-		*(is_into ? &into_found : &from_found) = true;
-		*(is_into ? &merge->into_row : &merge->from_row) =
-			PointerGetDatum(PG_DETOAST_DATUM_COPY(query_value(i, 2, &isnull)));
-		*(is_into ? &merge->into_stage : &merge->from_stage) = query_text(i, 3);
+		if (is_into)
+		{
+			into_found = true;
+			merge->into_row = merge_value(i, 2);
+			merge->into_stage = query_text(i, 3);
+		}
+		else
+		{
+			from_found = true;
+			merge->from_row = merge_value(i, 2);
+			merge->from_stage = query_text(i, 3);
+		}
 	}
 	if (count == 2 && !from_found)
-		no_contact(merge, merge->from, merge->from_text);
+		merge_no_contact(merge, merge->from, merge->from_text);
 	if (!into_found)
-		no_contact(merge, merge->into, merge->into_text);
+		merge_no_contact(merge, merge->into, merge->into_text);
 }
 
 /*
@@ -227,17 +250,21 @@ check_references(Merge *merge)
 	values[0] = ObjectIdGetDatum(model->table[CONTACTS].relid);
 	values[1] = ObjectIdGetDatum(model->table[EVENTS].relid);
 	values[2] = ObjectIdGetDatum(model->table[DEALS].relid);
-	rows = query_once("SELECT k.conrelid::pg_catalog.regclass::pg_catalog.text,"
+	rows = query_once("SELECT"
+					  " k.conrelid::pg_catalog.regclass::pg_catalog.text,"
 					  " pg_catalog.quote_ident(a.attname)"
 					  " FROM pg_catalog.pg_constraint AS k"
 					  " JOIN pg_catalog.pg_attribute AS a"
 					  " ON a.attrelid OPERATOR(pg_catalog.=) k.conrelid"
 					  " AND a.attnum OPERATOR(pg_catalog.=) k.conkey[1]"
 					  " WHERE k.confrelid OPERATOR(pg_catalog.=) $1"
-					  " AND k.conrelid OPERATOR(pg_catalog.<>) ALL (ARRAY[$2, $3])"
+					  " AND k.conrelid OPERATOR(pg_catalog.<>) ALL (ARRAY[$2,"
+					  " $3])"
 					  " AND k.contype OPERATOR(pg_catalog.=) 'f'"
-					  " AND k.confdeltype OPERATOR(pg_catalog.=) ANY ('{c,n,d}'::pg_catalog.\"char\"[])"
-					  " AND k.conparentid OPERATOR(pg_catalog.=) 0::pg_catalog.oid"
+					  " AND k.confdeltype OPERATOR(pg_catalog.=) ANY"
+					  " ('{c,n,d}'::pg_catalog.\"char\"[])"
+					  " AND k.conparentid OPERATOR(pg_catalog.=)"
+					  " 0::pg_catalog.oid"
 					  " ORDER BY k.conname",
 					  3, types, values, NULL);
 	result = SPI_tuptable;
@@ -246,7 +273,8 @@ check_references(Merge *merge)
 		char	   *table = SPI_getvalue(result->vals[i], result->tupdesc, 1);
 		char	   *column = SPI_getvalue(result->vals[i], result->tupdesc, 2);
 
-		if (query_once(psprintf("SELECT FROM %s WHERE %s OPERATOR(pg_catalog.=) $1 LIMIT 1",
+		if (query_once(psprintf("SELECT FROM %s WHERE %s"
+								" OPERATOR(pg_catalog.=) $1 LIMIT 1",
 								table, column), 1,
 					   &model->contact_key.type, &merge->from, NULL) > 0)
 			ereport(ERROR,
@@ -338,7 +366,8 @@ close_deal(Merge *merge, const OpenDeal *deal, const OpenDeal *other,
 				 errhint("Close one of them first.")));
 	values[0] = CStringGetTextDatum(deal->key);
 	values[1] = CStringGetTextDatum(lost->name);
-	query_once(psprintf("UPDATE %s AS t SET %s = $2::%s WHERE t.%s OPERATOR(pg_catalog.=) $1::%s",
+	query_once(psprintf("UPDATE %s AS t SET %s = $2::%s WHERE t.%s"
+						" OPERATOR(pg_catalog.=) $1::%s",
 						deals->name, deals->column[ROLE_STAGE].quoted,
 						deals->column[ROLE_STAGE].type_name,
 						deals->column[ROLE_KEY].quoted, model->deal_key.name),
@@ -375,7 +404,8 @@ open_deals(Merge *merge, int *count)
 							   " d.%2$s OPERATOR(pg_catalog.=) $1, %3$s,"
 							   " d.%4$s::pg_catalog.text, %5$s FROM %6$s AS d"
 							   " WHERE (d.%2$s OPERATOR(pg_catalog.=) $1"
-							   " OR d.%2$s OPERATOR(pg_catalog.=) $2) AND d.%7$s"
+							   " OR d.%2$s OPERATOR(pg_catalog.=) $2) AND"
+							   " d.%7$s"
 							   " ORDER BY d.%1$s FOR UPDATE",
 							   deals->column[ROLE_KEY].quoted, contact->quoted,
 							   deals->column[ROLE_PIPELINE].attno == 0 ? "NULL" :
@@ -459,7 +489,8 @@ move_own(Merge *merge)
 	}
 	merge->made_contact =
 		merge_own(model, psprintf("SELECT FROM %s.identity"
-								  " WHERE contact = $1 AND made_contact LIMIT 1",
+								  " WHERE contact = $1 AND made_contact LIMIT"
+								  " 1",
 								  model->schema), 1, types, values, NULL) > 0;
 
 	/* Whoever is one with a real contact is one. */
@@ -495,7 +526,6 @@ merge_columns(Merge *merge, const char *sql, Datum *values, int nvalues,
 	StringInfoData set;
 	uint64		rows;
 	ApiMove		api;
-	bool		isnull;
 	int			level = path_pin();
 
 	rows = query_once(sql, nvalues, types, values, NULL);
@@ -505,10 +535,11 @@ merge_columns(Merge *merge, const char *sql, Datum *values, int nvalues,
 	{
 		char	   *column = query_text(i, 1);
 
-		appendStringInfo(&set, "%s%s = r.%s", i > 0 ? ", " : "", column, column);
+		appendStringInfo(&set, "%s%s = r.%s", i > 0 ? ", " : "", column,
+						 column);
 	}
 	if (rows > 0)
-		update[0] = PointerGetDatum(PG_DETOAST_DATUM_COPY(query_value(0, 2, &isnull)));
+		update[0] = merge_value(0, 2);
 	nulls[0] = rows > 0 ? ' ' : 'n';
 	if (merge->stage_after != NULL)
 		appendStringInfo(&set, "%s%s = $3::%s", rows > 0 ? ", " : "",
@@ -523,7 +554,8 @@ merge_columns(Merge *merge, const char *sql, Datum *values, int nvalues,
 		update[2] = CStringGetTextDatum(merge->stage_after);
 	run_begin_api_move(&api, merge->reason);
 	query_once(psprintf("UPDATE %1$s AS c SET %2$s"
-						" FROM pg_catalog.jsonb_populate_record(NULL::%1$s, $1) AS r"
+						" FROM pg_catalog.jsonb_populate_record(NULL::%1$s,"
+						" $1) AS r"
 						" WHERE c.%3$s OPERATOR(pg_catalog.=) $2",
 						contacts->name, set.data,
 						contacts->column[ROLE_KEY].quoted),
@@ -545,7 +577,6 @@ fill_columns(Merge *merge)
 	model->table[CONTACTS].column[ROLE_STAGE].name};
 	Datum		values[4] = {merge->from_row, merge->into_row,
 		ObjectIdGetDatum(model->table[CONTACTS].relid), identity_ids(kept, 2)};
-	bool		isnull;
 	static const char *const columns =
 		" FROM pg_attribute a"
 		" JOIN jsonb_each($1) f ON f.key = a.attname"
@@ -564,8 +595,9 @@ fill_columns(Merge *merge)
 	merge_own(model, psprintf("SELECT coalesce(jsonb_object_agg(a.attname,"
 							  " jsonb_build_array(i.value, f.value)), '{}')%s",
 							  columns), 4, types, values, NULL);
-	merge->filled = PointerGetDatum(PG_DETOAST_DATUM_COPY(query_value(0, 1, &isnull)));
-	merge_columns(merge, psprintf("SELECT quote_ident(a.attname), $1%s ORDER BY 1", columns),
+	merge->filled = merge_value(0, 1);
+	merge_columns(merge, psprintf("SELECT quote_ident(a.attname), $1%s ORDER"
+								  " BY 1", columns),
 				  values, 4, types);
 }
 
@@ -593,9 +625,12 @@ record(Merge *merge)
 	nulls[9] = merge->no_event_keys ? 'n' : ' ';
 	merge_own(model, psprintf("INSERT INTO %s.contact_merge (from_contact,"
 							  " into_contact, at, role, reason, contact_row,"
-							  " filled, stage_before, stage_after, events, deals,"
-							  " closed_deals, tasks, anonymous_ids, made_contact)"
-							  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
+							  " filled, stage_before, stage_after, events,"
+							  " deals,"
+							  " closed_deals, tasks, anonymous_ids,"
+							  " made_contact)"
+							  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,"
+							  " $10,"
 							  " $11, $12::jsonb, $13, $14, $15) RETURNING id",
 							  model->schema), 15, types, values, nulls);
 	return DatumGetInt64(query_value(0, 1, &isnull));
@@ -618,11 +653,13 @@ merge_contacts(Merge *merge)
 	Bitmapset  *stripes = NULL;
 	int64		id;
 
-	rows = merge_own(model, psprintf("SELECT anonymous_id FROM %s.identity WHERE contact = $1",
+	rows = merge_own(model, psprintf("SELECT anonymous_id FROM %s.identity"
+									 " WHERE contact = $1",
 									 model->schema), 1,
 					 &model->contact_key.type, &merge->from, NULL);
 	for (uint64 i = 0; i < rows; i++)
-		stripes = bms_add_member(stripes, identity_id_stripe(query_text(i, 1)));
+		stripes = bms_add_member(stripes,
+								 identity_id_stripe(query_text(i, 1)));
 	stripe_settle(model, stripes);
 	merge_lock(merge);
 	check_references(merge);
@@ -631,7 +668,8 @@ merge_contacts(Merge *merge)
 	move_events(merge);
 	move_deals(merge);
 	move_own(merge);
-	query_once(psprintf("DELETE FROM %s AS c WHERE c.%s OPERATOR(pg_catalog.=) $1",
+	query_once(psprintf("DELETE FROM %s AS c WHERE c.%s OPERATOR(pg_catalog.=)"
+						" $1",
 						contacts->name, contacts->column[ROLE_KEY].quoted),
 			   1, &model->contact_key.type, &merge->from, NULL);
 	fill_columns(merge);
@@ -677,118 +715,4 @@ lifecycle_merge(PG_FUNCTION_ARGS)
 	model_release(model);
 	SPI_finish();
 	PG_RETURN_INT64(id);
-}
-
-/*
- * The contact must be there, and stay, and the caller must be allowed to see
- * it.
- */
-static void
-hold_contact(Merge *merge)
-{
-	Model	   *model = merge->model;
-	AppTable   *contacts = &model->table[CONTACTS];
-	const char *sql = psprintf("SELECT FROM %s AS c WHERE c.%s OPERATOR(pg_catalog.=) $1",
-							   contacts->name,
-							   contacts->column[ROLE_KEY].quoted);
-	uint64		rows;
-	UserSpan	span;
-
-	rows = query_once(sql, 1, &model->contact_key.type, &merge->into, NULL);
-	if (rows > 0)
-	{
-		span_write(&span, contacts->owner);
-		rows = query_once(psprintf("%s FOR KEY SHARE", sql), 1,
-						  &model->contact_key.type, &merge->into, NULL);
-		span_end(&span);
-	}
-	if (rows == 0)
-		no_contact(merge, merge->into, merge->into_text);
-}
-
-/*
- * If the anonymous id had made a contact, merge it; returns how many events
- * that moved.
- */
-static uint64
-merge_stranger(Merge *merge, const char *id)
-{
-	Model	   *model = merge->model;
-	Datum		value = CStringGetTextDatum(id);
-	Oid			type = TEXTOID;
-	bool		isnull;
-
-	if (merge_own(model, psprintf("SELECT contact FROM %s.identity"
-								  " WHERE anonymous_id = $1 AND made_contact",
-								  model->schema), 1, &type, &value, NULL) == 0)
-		return 0;
-	merge->from = key_copy(&model->contact_key, query_value(0, 1, &isnull));
-	merge->from_text = key_to_text(&model->contact_key, merge->from);
-	if (key_compare(&model->contact_key, merge->from, merge->into) == 0)
-		return 0;
-	merge_check_rights(model);
-	merge_settle(model, &merge->from, 1, NULL);
-	merge->reason = "identified";
-	(void) merge_contacts(merge);
-	return merge->nevents;
-}
-
-/*
- * lifecycle_identify(model, anonymous_id, contact): the anonymous id is this
- * contact's, and so are its events.
- *
- * Returns how many events became the contact's.  A contact that was merged
- * stands for its survivor.  Takes the stripes of the id and the contact
- * exclusively; needs SELECT on contacts and UPDATE on events, and if the id had
- * made a contact, what lifecycle_merge needs.  Raises 02000 if there is no
- * such contact, 55000 if events have no anonymous id.
- */
-Datum
-lifecycle_identify(PG_FUNCTION_ARGS)
-{
-	Model	   *model = model_by_name(text_argument(fcinfo, 0, "model"));
-	AppTable   *events = &model->table[EVENTS];
-	Column	   *anonymous = &events->column[ROLE_ANONYMOUS_ID];
-	Column	   *contact = &events->column[ROLE_CONTACT];
-	char	   *id = text_argument(fcinfo, 1, "anonymous_id");
-	Merge		merge = {.model = model};
-	Oid			types[2] = {TEXTOID, model->contact_key.type};
-	Datum		values[2];
-	Run		   *run;
-	uint64		moved;
-
-	merge.into = key_argument(fcinfo, 2, &model->contact_key, "contact",
-							  &merge.into_text);
-	if (!OidIsValid(events->relid) || anonymous->attno == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("events of model \"%s\" have no anonymous id",
-						model->name),
-				 errhint("Attach the table with columns => '{\"events\": {\"anonymous_id\": \"name of the column\"}}'.")));
-	SPI_connect();
-	model_use(model);
-	merge_settle(model, &merge.into, 1, id);
-	merge.into = identity_survivor(model, merge.into);
-	merge_settle(model, &merge.into, 1, NULL);
-	hold_contact(&merge);
-	moved = merge_stranger(&merge, id);
-
-	values[0] = CStringGetTextDatum(id);
-	values[1] = merge.into;
-	merge_own(model, psprintf("INSERT INTO %s.identity AS i (anonymous_id, contact)"
-							  " VALUES ($1, $2) ON CONFLICT (anonymous_id) DO UPDATE"
-							  " SET contact = $2, made_contact = false,"
-							  " identified_at = now() WHERE i.contact <> $2",
-							  model->schema), 2, types, values, NULL);
-	run = merge_start(model, NULL);
-	moved += query_once(psprintf("UPDATE %s AS e SET %s = $2::%s"
-								 " WHERE e.%s OPERATOR(pg_catalog.=) $1::%s AND e.%s IS NULL",
-								 events->name, contact->quoted,
-								 contact->type_name, anonymous->quoted,
-								 anonymous->type_name, contact->quoted),
-						2, types, values, NULL);
-	run_finish(run);
-	model_release(model);
-	SPI_finish();
-	PG_RETURN_INT64(moved);
 }

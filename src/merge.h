@@ -46,9 +46,12 @@ extern uint64 merge_own(Model *model, const char *sql, int nargs,
 						const Oid *types, Datum *values, const char *nulls);
 extern Run *merge_start(Model *model, const char *reason);
 extern bool merge_has_tasks(Model *model);
+extern Datum merge_value(uint64 row, int column);
 extern Datum merge_texts(void);
 extern int64 merge_contacts(Merge *merge);
 extern void merge_lock(Merge *merge);
+extern void merge_no_contact(Merge *merge, Datum contact,
+							 const char *text);
 extern void merge_columns(Merge *merge, const char *sql, Datum *values,
 						  int nvalues, const Oid *types);
 

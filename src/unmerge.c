@@ -43,10 +43,12 @@ read_merge(Merge *merge, int64 id)
 
 	if (merge_own(model, psprintf("SELECT from_contact, into_contact,"
 								  " contact_row, filled, stage_before,"
-								  " stage_after, events, deals, closed_deals::text,"
+								  " stage_after, events, deals,"
+								  " closed_deals::text,"
 								  " tasks, anonymous_ids, made_contact,"
 								  " undone_at IS NOT NULL"
-								  " FROM %s.contact_merge WHERE id = $1 FOR UPDATE",
+								  " FROM %s.contact_merge WHERE id = $1 FOR"
+								  " UPDATE",
 								  model->schema), 1, types, values, NULL) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
@@ -61,17 +63,17 @@ read_merge(Merge *merge, int64 id)
 	merge->from = key_copy(key, query_value(0, 1, &isnull));
 	merge->into = key_copy(key, query_value(0, 2, &isnull));
 	merge->into_text = key_to_text(key, merge->into);
-	merge->from_row = PointerGetDatum(PG_DETOAST_DATUM_COPY(query_value(0, 3, &isnull)));
-	merge->filled = PointerGetDatum(PG_DETOAST_DATUM_COPY(query_value(0, 4, &isnull)));
+	merge->from_row = merge_value(0, 3);
+	merge->filled = merge_value(0, 4);
 	merge->from_stage = query_text(0, 5);
 	merge->stage_after = query_text(0, 6);
 	merge->events = query_value(0, 7, &merge->no_event_keys);
 	if (!merge->no_event_keys)
 		merge->events = PointerGetDatum(PG_DETOAST_DATUM_COPY(merge->events));
-	merge->deals = PointerGetDatum(PG_DETOAST_DATUM_COPY(query_value(0, 8, &isnull)));
+	merge->deals = merge_value(0, 8);
 	merge->closed_deals = query_text(0, 9);
-	merge->tasks = PointerGetDatum(PG_DETOAST_DATUM_COPY(query_value(0, 10, &isnull)));
-	merge->ids = PointerGetDatum(PG_DETOAST_DATUM_COPY(query_value(0, 11, &isnull)));
+	merge->tasks = merge_value(0, 10);
+	merge->ids = merge_value(0, 11);
 	merge->made_contact = DatumGetBool(query_value(0, 12, &isnull));
 	if (merge->no_event_keys)
 		ereport(ERROR,
@@ -81,7 +83,8 @@ read_merge(Merge *merge, int64 id)
 						   model->name)));
 	values[1] = merge->into;
 	if (merge_own(model, psprintf("SELECT id FROM %s.contact_merge"
-								  " WHERE from_contact = $2 AND undone_at IS NULL AND id > $1"
+								  " WHERE from_contact = $2 AND undone_at IS"
+								  " NULL AND id > $1"
 								  " ORDER BY id DESC LIMIT 1", model->schema),
 				  2, types, values, NULL) > 0)
 	{
@@ -122,7 +125,8 @@ empty_columns(Merge *merge)
 				  " FROM pg_attribute a"
 				  " JOIN jsonb_each($1) f ON f.key = a.attname"
 				  " JOIN jsonb_each($2) i ON i.key = a.attname"
-				  " WHERE a.attrelid = $3 AND a.attnum > 0 AND NOT a.attisdropped"
+				  " WHERE a.attrelid = $3 AND a.attnum > 0 AND NOT"
+				  " a.attisdropped"
 				  " AND i.value = f.value -> 1 ORDER BY 1",
 				  values, 3, types);
 }
@@ -136,16 +140,20 @@ insert_contact(Merge *merge)
 	Model	   *model = merge->model;
 	AppTable   *contacts = &model->table[CONTACTS];
 	Oid			types[2] = {JSONBOID, OIDOID};
-	Datum		values[2] = {merge->from_row, ObjectIdGetDatum(contacts->relid)};
+	Datum		values[2] = {merge->from_row,
+	ObjectIdGetDatum(contacts->relid)};
 	char	   *names;
 
-	merge_own(model, "SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)"
+	merge_own(model, "SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY"
+					 " a.attnum)"
 			  " FROM pg_attribute a JOIN jsonb_each($1) f ON f.key = a.attname"
 			  " WHERE a.attrelid = $2 AND a.attnum > 0 AND NOT a.attisdropped"
 			  " AND a.attgenerated = ''", 2, types, values, NULL);
 	names = query_text(0, 1);
-	query_once(psprintf("INSERT INTO %1$s (%2$s) OVERRIDING SYSTEM VALUE SELECT %2$s"
-						" FROM pg_catalog.jsonb_populate_record(NULL::%1$s, $1)",
+	query_once(psprintf("INSERT INTO %1$s (%2$s) OVERRIDING SYSTEM VALUE"
+						" SELECT %2$s"
+						" FROM pg_catalog.jsonb_populate_record(NULL::%1$s,"
+						" $1)",
 						contacts->name, names), 1, types, values, NULL);
 }
 
@@ -194,15 +202,21 @@ reopen_deals(Merge *merge)
 	if (!OidIsValid(deals->relid))
 		return;
 	values[0] = CStringGetTextDatum(merge->closed_deals);
-	query_once(psprintf("UPDATE %1$s AS t SET %2$s = (f OPERATOR(pg_catalog.->>) 'from')::%3$s%4$s"
-						" FROM pg_catalog.jsonb_array_elements($1::pg_catalog.jsonb) AS f"
-						" WHERE t.%5$s OPERATOR(pg_catalog.=) (f OPERATOR(pg_catalog.->>) 'deal')::%6$s"
-						" AND t.%2$s::pg_catalog.text OPERATOR(pg_catalog.=) (f OPERATOR(pg_catalog.->>) 'to')"
-						" AND NOT EXISTS (SELECT FROM %1$s AS o WHERE o.%7$s AND"
+	query_once(psprintf("UPDATE %1$s AS t SET %2$s = (f"
+						" OPERATOR(pg_catalog.->>) 'from')::%3$s%4$s"
+						" FROM"
+						" pg_catalog.jsonb_array_elements($1::pg_catalog.jsonb) AS f"
+						" WHERE t.%5$s OPERATOR(pg_catalog.=) (f"
+						" OPERATOR(pg_catalog.->>) 'deal')::%6$s"
+						" AND t.%2$s::pg_catalog.text OPERATOR(pg_catalog.=)"
+						" (f OPERATOR(pg_catalog.->>) 'to')"
+						" AND NOT EXISTS (SELECT FROM %1$s AS o WHERE o.%7$s"
+						" AND"
 						" o.%8$s OPERATOR(pg_catalog.=) t.%8$s%9$s)",
 						deals->name, stage, deals->column[ROLE_STAGE].type_name,
 						close->attno == 0 ? "" :
-						psprintf(", %s = (f OPERATOR(pg_catalog.->>) 'close_date')::%s",
+						psprintf(", %s = (f OPERATOR(pg_catalog.->>)"
+								 " 'close_date')::%s",
 								 close->quoted, close->type_name),
 						key, deals->column[ROLE_KEY].type_name,
 						deals->column[ROLE_IS_OPEN].quoted, contact,
@@ -226,13 +240,17 @@ return_own(Merge *merge, int64 id)
 
 	if (merge_has_tasks(model))
 		merge_own(model, psprintf("UPDATE %s.task SET contact = $2"
-								  " WHERE id::text = ANY ($1) AND contact = $3",
+								  " WHERE id::text = ANY ($1) AND contact ="
+								  " $3",
 								  model->schema), 3, types, values, NULL);
 	values[0] = merge->ids;
-	merge_own(model, psprintf("UPDATE %s.identity SET contact = $2, made_contact = $4"
-							  " WHERE anonymous_id = ANY ($1) AND contact = $3",
+	merge_own(model, psprintf("UPDATE %s.identity SET contact = $2,"
+							  " made_contact = $4"
+							  " WHERE anonymous_id = ANY ($1) AND contact ="
+							  " $3",
 							  model->schema), 4, types, values, NULL);
-	merge_own(model, psprintf("UPDATE %s.contact_merge SET undone_at = $2 WHERE id = $1",
+	merge_own(model, psprintf("UPDATE %s.contact_merge SET undone_at = $2"
+							  " WHERE id = $1",
 							  model->schema), 2, done_types, done, NULL);
 }
 
@@ -270,8 +288,11 @@ lifecycle_unmerge(PG_FUNCTION_ARGS)
 	deconstruct_array(DatumGetArrayTypeP(merge.ids), TEXTOID, -1, false,
 					  TYPALIGN_INT, &ids, NULL, &nids);
 	for (int i = 0; i < nids; i++)
-		stripes = bms_add_member(stripes,
-								 identity_id_stripe(TextDatumGetCString(ids[i])));
+	{
+		char	   *anonymous_id = TextDatumGetCString(ids[i]);
+
+		stripes = bms_add_member(stripes, identity_id_stripe(anonymous_id));
+	}
 	stripe_settle(model, stripes);
 	merge_lock(&merge);
 
