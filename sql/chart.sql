@@ -37,7 +37,7 @@ UPDATE chart_model.deals SET close_date = '2014-01-01' WHERE contact_id = 31;
 -- what each says
 CREATE TEMP TABLE chart AS
 	SELECT name, lifecycle_chart('chart_model', name) AS spec
-	  FROM unnest('{funnel,stage_flow,cohort,velocity,pipeline,forecast,segment_growth}'::text[]) name;
+	  FROM unnest('{funnel,stage_flow,cohort,velocity,pipeline,forecast,customers,segment_growth}'::text[]) name;
 SELECT name, spec -> 'title' ->> 'text' AS title, spec ->> 'description' AS reading
   FROM chart ORDER BY name;
 
@@ -70,6 +70,8 @@ SELECT pg_temp.difference('pipeline', 'pipeline text, currency text, stage text,
 	  GROUP BY 1, 2, 3');
 SELECT pg_temp.difference('segment_growth', 'segment text, month text, entered bigint, exited bigint, contacts bigint',
 	'SELECT segment, left(month::text, 7), entered, exited, contacts FROM chart_model.segment_growth');
+SELECT pg_temp.difference('customers', 'since date, customers numeric',
+	'SELECT DISTINCT since::date, customers FROM lifecycle_forecast(''chart_model'', 6)');
 -- the forecast has months without deals too, and one row each for what is far off
 SELECT v.*
   FROM chart, jsonb_to_recordset(spec -> 'data' -> 'values')
@@ -106,7 +108,7 @@ SELECT jsonb_path_query_array(lifecycle_chart('chart_model', 'pipeline'), '$.spe
 -- an empty model has empty charts that say so
 SELECT lifecycle_create('chart_empty', 'empty');
 SELECT name, spec -> 'data' -> 'values' AS data, spec -> 'mark' ->> 'type' AS mark, spec -> 'encoding' -> 'text' ->> 'field' AS field
-  FROM unnest('{funnel,stage_flow,cohort,velocity,pipeline,forecast,segment_growth}'::text[]) name,
+  FROM unnest('{funnel,stage_flow,cohort,velocity,pipeline,forecast,customers,segment_growth}'::text[]) name,
 	   lifecycle_chart('chart_empty', name) spec
  ORDER BY name;
 

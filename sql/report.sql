@@ -126,6 +126,10 @@ SELECT pg_temp.difference('Amounts of P & <Q>, USD',
 	'SELECT coalesce(to_char(month::timestamp, ''Mon YYYY''), ''no date''), won_deals, to_char(won_amount, ''FM9,999,999,990''), open_deals, to_char(open_amount, ''FM9,999,999,990''),
 			to_char(open_weighted_amount, ''FM9,999,999,990''), to_char(weighted_amount, ''FM9,999,999,990'')
 	   FROM report_model.deal_forecast WHERE currency = ''USD''');
+SELECT pg_temp.difference('Contacts expected to reach',
+	'SELECT to_char(since AT TIME ZONE ''Asia/Tokyo'', ''YYYY-MM-DD''), to_char(customers, ''FM9,999,990.0''),
+			string_agg(concat_ws('' '', to_char(value, ''FM9,999,999,990''), currency), '' and '' ORDER BY currency)
+	   FROM lifecycle_forecast(''report_model'', 6) GROUP BY month, since, customers');
 
 -- and the pictures are drawn to measure: the bars of the funnel, of its longest
 SELECT place, light, dark,

@@ -26,6 +26,7 @@ AS $$
 		   ('velocity', 'Velocity', 'No contact has left a stage yet.'),
 		   ('pipeline', 'Pipeline', 'There are no deals.'),
 		   ('forecast', 'Forecast', 'There are no open or won deals.'),
+		   ('customers', 'Customers to come', 'Nobody in the funnel is expected to go further.'),
 		   ('segment_growth', 'Segment growth', 'No contact has entered a segment yet.');
 $$;
 COMMENT ON FUNCTION lifecycle.charts() IS
@@ -135,6 +136,12 @@ AS $$
 			  FROM filled i
 			  LEFT JOIN %1$I.pipeline p ON p.name = i.pipeline
 			 GROUP BY i.pipeline, i.currency, i.period$query$
+		WHEN 'customers' THEN $query$
+			SELECT f.month AS n, to_char(f.since AT TIME ZONE coalesce((SELECT value FROM %1$I.setting WHERE name = 'time_zone'), 'UTC'), 'YYYY-MM-DD') AS since,
+				   lifecycle.forecast_target(%1$L, NULL) AS target, min(f.customers) AS customers,
+				   jsonb_agg(jsonb_build_object('currency', coalesce(f.currency, ''), 'amount', coalesce(f.value, 0)) ORDER BY f.currency) AS value
+			  FROM @extschema@.lifecycle_forecast(%1$L, 6, $1) f
+			 GROUP BY f.month, f.since$query$
 		WHEN 'segment_growth' THEN $query$
 			SELECT row_number() OVER (ORDER BY f.rank, f.month) AS n, f.segment,
 				   to_char(f.month::timestamp, 'YYYY-MM') AS month, f.entered, f.exited, f.contacts
@@ -161,9 +168,16 @@ BEGIN
 	IF m.deals IS NULL AND chart IN ('pipeline', 'forecast') THEN
 		RETURN '[]';
 	END IF;
+	/* A forecast needs a stage to reach. */
+	IF chart = 'customers' AND lifecycle.chart_data(model, 'funnel') = '[]' THEN
+		RETURN '[]';
+	END IF;
 	EXECUTE format('SELECT jsonb_agg(to_jsonb(r) - ''n'' ORDER BY r.n) FROM (%s) r', lifecycle.chart_query(m.name, chart))
 		INTO data
 		USING lifecycle.model_clock(m.name);
+	IF chart = 'customers' AND NOT EXISTS (SELECT FROM jsonb_to_recordset(data) c (customers numeric) WHERE c.customers > 0) THEN
+		RETURN '[]';
+	END IF;
 	RETURN coalesce(data, '[]');
 END;
 $$;
@@ -316,6 +330,18 @@ $$;
 COMMENT ON FUNCTION lifecycle.forecast_reading(jsonb) IS
 'Internal. What the rows of the chart forecast say, in one sentence.';
 
+CREATE FUNCTION lifecycle.customers_reading(data jsonb)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format('Of those who are in the funnel now, %s are expected to reach %s in six months, and %s of them in the first.',
+				  lifecycle.draw_number(sum(c.customers)), min(c.target), lifecycle.draw_number((array_agg(c.customers ORDER BY c.since))[1]))
+	  FROM jsonb_to_recordset(data) c (since text, target text, customers numeric);
+$$;
+COMMENT ON FUNCTION lifecycle.customers_reading(jsonb) IS
+'Internal. What the rows of the chart customers say, in one sentence.';
+
 CREATE FUNCTION lifecycle.segment_growth_reading(data jsonb)
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -345,6 +371,7 @@ AS $$
 			WHEN 'velocity' THEN lifecycle.velocity_reading(data)
 			WHEN 'pipeline' THEN lifecycle.pipeline_reading(data)
 			WHEN 'forecast' THEN lifecycle.forecast_reading(data)
+			WHEN 'customers' THEN lifecycle.customers_reading(data)
 			WHEN 'segment_growth' THEN lifecycle.segment_growth_reading(data)
 			END
 		END;

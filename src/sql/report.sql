@@ -279,6 +279,23 @@ $$;
 COMMENT ON FUNCTION lifecycle.report_forecast(text, text, jsonb) IS
 'Internal. The forecast of the report.';
 
+CREATE FUNCTION lifecycle.report_customers(title text, reading text, data jsonb)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT lifecycle.report_figure(
+			lifecycle.draw_bars('customers', title, reading, jsonb_agg(jsonb_build_object(
+				'name', 'from ' || c.since, 'outer', c.customers, 'inner', c.customers, 'label', lifecycle.draw_number(c.customers, 1),
+				'tip', format('Month from %s: %s', c.since, lifecycle.draw_number(c.customers, 1))) ORDER BY c.since)),
+			'<p class="legend">Expected from the history of stages, by an absorbing Markov chain. Contacts who are not in the funnel yet are not counted.</p>',
+			format('Contacts expected to reach %s, and what they bring', min(c.target)), ARRAY['Month from', 'Contacts', 'Value'],
+			jsonb_agg(jsonb_build_array(c.since, lifecycle.draw_number(c.customers, 1), lifecycle.amounts(c.value)) ORDER BY c.since))
+	  FROM jsonb_to_recordset(data) c (since text, target text, customers numeric, value jsonb);
+$$;
+COMMENT ON FUNCTION lifecycle.report_customers(text, text, jsonb) IS
+'Internal. The customers to come of the report.';
+
 CREATE FUNCTION lifecycle.report_segment_growth(title text, reading text, data jsonb)
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -324,6 +341,7 @@ AS $$
 				WHEN 'velocity' THEN lifecycle.report_velocity(c.title, r.reading, data)
 				WHEN 'pipeline' THEN lifecycle.report_pipeline(c.title, r.reading, data)
 				WHEN 'forecast' THEN lifecycle.report_forecast(c.title, r.reading, data)
+				WHEN 'customers' THEN lifecycle.report_customers(c.title, r.reading, data)
 				WHEN 'segment_growth' THEN lifecycle.report_segment_growth(c.title, r.reading, data)
 				END
 			END

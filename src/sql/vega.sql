@@ -96,6 +96,12 @@ AS $$
 				'color', '{"field": "part", "type": "nominal", "title": null, "scale": {"domain": ["won_amount", "open_weighted_amount"], "range": ["#1f5f8b", "#a9cbe3"]}, "legend": {"labelExpr": "datum.value === ''won_amount'' ? ''won'' : ''open, weighted''"}}'::jsonb,
 				'order', '{"field": "part", "type": "nominal", "sort": "descending"}'::jsonb),
 			'resolve', '{"scale": {"x": "independent", "y": "independent"}}'::jsonb)
+		WHEN 'customers' THEN jsonb_build_object(
+			'mark', '{"type": "bar", "color": "#1f5f8b", "tooltip": {"content": "data"}}'::jsonb,
+			'width', 480, 'height', 200,
+			'encoding', jsonb_build_object(
+				'x', lifecycle.vega_channel('since', 'ordinal', 'month that begins on'),
+				'y', lifecycle.vega_channel('customers', 'quantitative', 'new customers expected')))
 		WHEN 'segment_growth' THEN jsonb_build_object(
 			'mark', '{"type": "line", "point": true, "tooltip": {"content": "data"}}'::jsonb,
 			'width', 480, 'height', 240,
@@ -153,4 +159,4 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION @extschema@.lifecycle_chart(text, text) IS
-'a chart of a model as a Vega-Lite v5 specification with its data: funnel, stage_flow, cohort, velocity, pipeline, forecast or segment_growth; raises 22023, with their names, for another name';
+'a chart of a model as a Vega-Lite v5 specification with its data: funnel, stage_flow, cohort, velocity, pipeline, forecast, customers or segment_growth; raises 22023, with their names, for another name';
