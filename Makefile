@@ -22,7 +22,7 @@ PGFILEDESC = "lifecycle - lifecycle stages, segments and deals"
 # The install script, in the order in which its objects depend on each other.
 SQL_PARTS = schema registry engine identity model attach template stage task \
 	segment rule lead score views views_stage views_flow views_segment views_deal \
-	views_timeline forecast breakdown access status counter verify outbox \
+	views_timeline forecast breakdown access status counter verify replay outbox \
 	draw chart vega report
 SQL_FILES = $(SQL_PARTS:%=src/sql/%.sql)
 

@@ -123,5 +123,82 @@ RESET ROLE;
 DROP ROLE lifecycle_import_guest;
 
 SELECT lifecycle_drop('import_crm');
+
+--
+-- 3. Replay: history as if the extension had been there
+--
+-- One model lives through the events: its clock follows them.  The other gets
+-- all of them at once, in another order, and replays.
+CREATE TABLE import_model (model text);
+INSERT INTO import_model VALUES ('import_live'), ('import_replay');
+CREATE TABLE import_segment (name text, predicate text, stage text);
+INSERT INTO import_segment VALUES
+	('recent', $$did('A', within => '3 days')$$, 'Two'),
+	('twice', $$did('A', times => 2, within => '5 days 6 hours')$$, NULL),
+	('three', $$did('C', times => 3)$$, 'One'),
+	('sum', $$event_sum('A', (properties->>'n')::int, within => '8 days') > 12$$, NULL),
+	('stopped', $$stopped('A', '9 days', '4 days')$$, 'Three'),
+	('restarted', $$restarted('B', '9 days', '4 days')$$, NULL),
+	('regular', $$regularly('A', 1, '2 days', 4, 2)$$, NULL),
+	('then', $$did_then('A', 'B', '1 day')$$, NULL),
+	('lost', $$did('B') AND NOT did('B', within => '1 month')$$, 'Four'),
+	('both', $$in_segment('recent') AND NOT in_segment('stopped') OR in_segment('regular')$$, NULL),
+	('slow', $$time_in_stage() > '6 days'$$, NULL);
+SELECT count(lifecycle_create(model, 'empty')) FROM import_model;
+SELECT count(lifecycle_set(model, 'clock', 'tick')) FROM import_model;
+SELECT count(*) FROM import_model, lifecycle_tick(model, '2024-02-01 00:00+00');
+SELECT count(lifecycle_add_stage(model, s)) FROM import_model, unnest(ARRAY['One', 'Two', 'Three', 'Four']) s;
+SELECT count(lifecycle_add_segment(h.model, s.name, s.predicate, stage => s.stage)) FROM import_model h, import_segment s;
+CREATE TABLE import_event AS
+SELECT i AS n, (i * 7) % 23 + 1 AS contact, (ARRAY['A', 'B', 'A', 'C', 'B', 'A'])[i * 5 % 6 + 1] AS name,
+	timestamptz '2024-02-01 00:00+00' + i * interval '3 hours 7 minutes 13 seconds' AS at
+FROM generate_series(1, 300) i;
+DO $$
+DECLARE
+	e record;
+BEGIN
+	FOR e IN SELECT *, row_number() OVER (PARTITION BY contact ORDER BY n) AS nth FROM import_event ORDER BY n LOOP
+		PERFORM lifecycle_tick('import_live', e.at);
+		INSERT INTO import_live.events (contact_id, name, occurred_at, properties) VALUES (e.contact, e.name, e.at, jsonb_build_object('n', e.n % 9));
+		IF e.nth = 1 THEN
+			INSERT INTO import_live.contacts (id) VALUES (e.contact);
+		END IF;
+	END LOOP;
+	PERFORM lifecycle_tick('import_live', '2024-04-10 00:00+00');
+END $$;
+SELECT contacts FROM lifecycle_tick('import_replay', '2024-04-10 00:00+00');
+INSERT INTO import_replay.contacts (id) SELECT generate_series(1, 23);
+BEGIN;
+SET LOCAL lifecycle.import_mode = 'defer';
+INSERT INTO import_replay.events (contact_id, name, occurred_at, properties) SELECT contact, name, at, jsonb_build_object('n', n % 9) FROM import_event ORDER BY n % 17, n DESC;
+COMMIT;
+SELECT lifecycle_replay('import_replay');
+SELECT change, count(*) FROM import_live.segment_history GROUP BY 1 ORDER BY 1;
+CREATE VIEW import_first AS SELECT contact, min(at) AS first FROM import_event GROUP BY 1;
+-- all changes, then what made them; who arrived was not looked at before
+CREATE FUNCTION pg_temp.differences() RETURNS TABLE (model text, contact bigint, what text, change text, at timestamptz) LANGUAGE sql AS $$
+	WITH live AS (
+		SELECT contact, segment, change, at FROM import_live.segment_history
+		UNION ALL SELECT contact, rule, from_stage || ' to ' || to_stage, at FROM import_live.stage_history
+		UNION ALL SELECT h.contact, segment, change || ' by ' || cause || coalesce(' ' || event || event_at, ''), at FROM import_live.segment_history h JOIN import_first f ON f.contact = h.contact AND h.at > f.first),
+	replayed AS (
+		SELECT contact, segment, change, at FROM import_replay.segment_history
+		UNION ALL SELECT contact, rule, from_stage || ' to ' || to_stage, at FROM import_replay.stage_history
+		UNION ALL SELECT h.contact, segment, change || ' by ' || cause || coalesce(' ' || event || event_at, ''), at FROM import_replay.segment_history h JOIN import_first f ON f.contact = h.contact AND h.at > f.first)
+	SELECT 'live', * FROM (TABLE live EXCEPT ALL TABLE replayed) x
+	UNION ALL SELECT 'replayed', * FROM (TABLE replayed EXCEPT ALL TABLE live) x
+	ORDER BY 2, 5, 3, 4, 1 $$;
+SELECT * FROM pg_temp.differences();
+SELECT m.model, v.* FROM import_model m, lifecycle_verify(m.model) v;
+SELECT m.model, o.* FROM import_model m, oracle.check(m.model, '2024-04-10 00:00+00') o;
+-- again, for everybody: stages that were reached stay, and so does the time in them
+SELECT lifecycle_replay('import_replay', everybody => true);
+SELECT * FROM pg_temp.differences() WHERE what <> 'slow';
+SELECT * FROM lifecycle_verify('import_replay');
+SELECT lifecycle_replay('import_replay');
+SELECT lifecycle_replay('import_replay', NULL);
+DROP VIEW import_first CASCADE;
+SELECT lifecycle_drop(model) FROM import_model;
+DROP TABLE import_model, import_segment, import_event;
 SET client_min_messages = warning;
 DROP SCHEMA oracle CASCADE;

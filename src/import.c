@@ -19,6 +19,10 @@
  * row.  An event that is decided about at once may count deferred ones too;
  * taking them in computes everything anew.
  *
+ * Replaying (lifecycle_replay) makes the history of contacts anew, with every
+ * change at the instant at which it would have been made.  The caller keeps
+ * writers away.
+ *
  * Contacts that do not exist when they are taken in get an orphan row, as
  * with any event (prepare.c).
  *
@@ -30,11 +34,13 @@
  */
 #include "lifecycle.h"
 
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
 #include "import.h"
+#include "step.h"
 
 #define BATCH 5000
 
@@ -226,4 +232,91 @@ import_take(Model *model, int64 limit, Tally *tally)
 	for (int first = 0; first < count; first += BATCH)
 		take_batch(model, contacts + first, Min(BATCH, count - first), tally);
 	pfree(contacts);
+}
+
+/*
+ * The contacts that are to be replayed with their first instants, in the order
+ * of these: the time of the first event, or where there is none `until`.
+ */
+static DueContact *
+replayed_contacts(Model *model, bool everybody, TimestampTz until, int *count)
+{
+	AppTable   *contacts = &model->table[CONTACTS];
+	const char *key = contacts->column[ROLE_KEY].quoted;
+	Oid			types[1] = {TIMESTAMPTZOID};
+	Datum		values[1] = {TimestampTzGetDatum(until)};
+	MemoryContext context = CurrentMemoryContext;
+	StringInfoData sql;
+	DueContact *result;
+	uint64		rows;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT c.%s, ", key);
+	if (OidIsValid(model->table[EVENTS].relid))
+		appendStringInfo(&sql, "LEAST(x.first, $1) FROM %s AS c LEFT JOIN"
+						 " (SELECT %s AS contact, pg_catalog.min(%s) AS first"
+						 " FROM %s AS e GROUP BY 1) AS x"
+						 " ON x.contact OPERATOR(pg_catalog.=) c.%s",
+						 contacts->name, model_event_contact_sql(model),
+						 model_event_time_sql(model, "e."),
+						 model->table[EVENTS].name, key);
+	else
+		appendStringInfo(&sql, "$1 FROM %s AS c", contacts->name);
+	if (!everybody)
+		appendStringInfo(&sql, " WHERE c.%s OPERATOR(pg_catalog.=) ANY"
+						 " (SELECT d.contact FROM %s.deferred AS d)",
+						 key, model->schema);
+	appendStringInfoString(&sql, " ORDER BY 2");
+	rows = query_once(sql.data, 1, types, values, NULL);
+	MemoryContextSwitchTo(context);
+	result = MemoryContextAllocHuge(context,
+									mul_size(rows + 1, sizeof(DueContact)));
+	for (uint64 i = 0; i < rows; i++)
+	{
+		bool		isnull;
+
+		result[i].contact = key_copy(&model->contact_key,
+									 query_value(i, 1, &isnull));
+		result[i].due = DatumGetTimestampTz(query_value(i, 2, &isnull));
+		result[i].again = false;
+		result[i].afresh = true;
+	}
+	SPI_freetuptable(SPI_tuptable);
+	*count = (int) rows;
+	return result;
+}
+
+/*
+ * import_replay: make memberships and their history anew from the events, as
+ * if the contacts that wait, or all, had been here from their first event on.
+ * Returns their number.
+ *
+ * The caller is connected to SPI, writes as the owner of the model, and holds
+ * the locks of lifecycle.lock_model.
+ */
+int64
+import_replay(Model *model, bool everybody, TimestampTz until)
+{
+	static const char *const tables[] = {"segment_member", "segment_history",
+	"contact_state"};
+	KeyType    *key = &model->contact_key;
+	Tally		tally = {0};
+	int			count;
+	DueContact *due = replayed_contacts(model, everybody, until, &count);
+	Datum	   *contacts = MemoryContextAllocHuge(CurrentMemoryContext,
+												  mul_size(count + 1,
+														   sizeof(Datum)));
+	Datum		keys;
+
+	for (int i = 0; i < count; i++)
+		contacts[i] = due[i].contact;
+	keys = key_array(key, contacts, count);
+	for (int i = 0; i < 3; i++)
+		query_once(psprintf("DELETE FROM %s.%s WHERE contact"
+							" OPERATOR(pg_catalog.=) ANY ($1)", model->schema,
+							tables[i]), 1, &key->array, &keys, NULL);
+	query_once(psprintf("DELETE FROM %s.deferred", model->schema), 0, NULL,
+			   NULL, NULL);
+	step_replay(model, due, count, until, &tally);
+	return count;
 }

@@ -21,6 +21,7 @@ extern void import_init(void);
 extern ImportMode import_mode(void);
 extern void import_defer(Model *model, TriggerData *trigdata,
 						 TupleConversionMap *map);
+extern int64 import_replay(Model *model, bool everybody, TimestampTz until);
 extern void import_take(Model *model, int64 limit, Tally *tally);
 
 #endif							/* LIFECYCLE_IMPORT_H */

@@ -59,6 +59,7 @@ typedef struct ContactChange
 	Datum		contact;
 	ContactChangeKind kind;
 	bool		again;			/* CONTACT_DUE: not for the first time in a tick */
+	TimestampTz instant;		/* CONTACT_DEFERRED in a replay: as of when */
 	Bitmapset  *columns;		/* of the contact that changed */
 	Bitmapset  *company_columns;	/* of its company */
 	List	   *values;			/* of WorkValue *: atoms that the caller computed */

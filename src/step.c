@@ -25,6 +25,9 @@
  * statement on contacts or companies themselves, rules that the steps set off
  * find the stage that the statement left behind, and do not undo it.
  *
+ * Replaying (step_replay) begins contacts anew at an instant of the past, when
+ * all of their events are still to come: each of those is a due instant.
+ *
  * Nothing is locked here but what each wave's run locks.  The queue and its
  * keys live in the context of the caller of step_contacts, what belongs to a
  * wave in its run's.
@@ -66,6 +69,7 @@ struct Steps
 	Snapshot	before;			/* or NULL, see step_snapshot */
 	int			statement_on;
 	bool		by_company;		/* contacts of a company wait for one another */
+	bool		quiet;			/* rules move stages and statuses only */
 	bool		started;		/* the instants are set */
 	Instant    *contacts;		/* sorted by key */
 	int			ncontacts;
@@ -97,6 +101,8 @@ wait_until(Run *run, const Work *work, TimestampTz due, bool again)
 	waiting->item.contact = key_copy(&run->model->contact_key, work->contact);
 	waiting->item.due = due;
 	waiting->item.again = again;
+	waiting->item.afresh = work->change != NULL &&
+		work->change->kind == CONTACT_DEFERRED && !again;
 	pairingheap_add(steps->waiting, &waiting->node);
 	MemoryContextSwitchTo(old);
 }
@@ -257,7 +263,13 @@ start_wave(Run *run)
 	{
 		Work	   *work = run->works[i];
 
-		if (is_due(work, steps->until))
+		if (work->found && work->change != NULL &&
+			work->change->kind == CONTACT_DEFERRED)
+		{
+			work->stepped = true;
+			work->clock = work->change->instant;
+		}
+		else if (is_due(work, steps->until))
 		{
 			work->stepped = true;
 			work->clock = Max(work->state->due, work->state->clock);
@@ -355,9 +367,17 @@ run_wave(Model *model, DueContact *due, int count, const Steps *template,
 	run->skip_locked = skip_locked;
 	run->reason = (Reason) {.cause = "tick"};
 	run->steps = &steps;
+	run->quiet = steps.quiet;
 	run->tally = tally;
 	for (int i = 0; i < count; i++)
-		run_add_contact(run, CONTACT_DUE, due[i].contact)->again = due[i].again;
+	{
+		ContactChange *change = run_add_contact(run, due[i].afresh ?
+												CONTACT_DEFERRED : CONTACT_DUE,
+												due[i].contact);
+
+		change->again = due[i].again;
+		change->instant = due[i].due;
+	}
 	run_finish(run);
 	return steps.postponed;
 }
@@ -391,6 +411,50 @@ next_wave(DueContact *wave, int size, DueContact **due, DueContact *end,
 }
 
 /*
+ * Wave after wave, until nobody is due any more.
+ */
+static void
+run_waves(Model *model, DueContact *due, int count, Steps *template,
+		  bool skip_locked, Tally *tally)
+{
+	DueContact *end = due + count;
+	DueContact *wave = palloc(MAX_WAVE * sizeof(DueContact));
+	int			size = MAX_WAVE;
+
+	template->queue_context = CurrentMemoryContext;
+	template->waiting = pairingheap_allocate(compare_waiting, NULL);
+	template->by_company = goes_by_company(model);
+	while ((count = next_wave(wave, size, &due, end, template->waiting)) > 0)
+	{
+		int			postponed = run_wave(model, wave, count, template, tally,
+										 skip_locked);
+
+		CHECK_FOR_INTERRUPTS();
+		size = postponed > count / 2 ? Max(size / 2, MIN_WAVE) :
+			Min(size * 2, MAX_WAVE);
+	}
+	pairingheap_free(template->waiting);
+	pfree(wave);
+}
+
+/*
+ * step_replay: contacts without a state begin at these instants, by which
+ * they are sorted, and are stepped up to `until`; rules move stages and lead
+ * statuses only.
+ *
+ * The caller is connected to SPI, writes as the owner of the model, and holds
+ * the locks of lifecycle.lock_model.
+ */
+void
+step_replay(Model *model, DueContact *due, int count, TimestampTz until,
+			Tally *tally)
+{
+	Steps		template = {.until = until,.statement_on = -1,.quiet = true};
+
+	run_waves(model, due, count, &template, false, tally);
+}
+
+/*
  * step_contacts: step contacts, sorted by their due times, through all due
  * instants up to this one.
  *
@@ -403,16 +467,9 @@ step_contacts(Model *model, DueContact *due, int count, TimestampTz until,
 			  Run *outer, bool skip_locked, Tally *tally)
 {
 	Steps		template = {.until = until,.statement_on = -1};
-	DueContact *end = due + count;
-	DueContact *wave;
-	int			size = MAX_WAVE;
 
 	if (count == 0)
 		return;
-	wave = palloc(MAX_WAVE * sizeof(DueContact));
-	template.queue_context = CurrentMemoryContext;
-	template.waiting = pairingheap_allocate(compare_waiting, NULL);
-	template.by_company = goes_by_company(model);
 	if (outer != NULL && outer->statement_on >= 0)
 	{
 		template.statement_on = outer->statement_on;
@@ -421,19 +478,9 @@ step_contacts(Model *model, DueContact *due, int count, TimestampTz until,
 		template.before = RegisterSnapshot(GetActiveSnapshot());
 		PopActiveSnapshot();
 	}
-	while ((count = next_wave(wave, size, &due, end, template.waiting)) > 0)
-	{
-		int			postponed = run_wave(model, wave, count, &template, tally,
-										 skip_locked);
-
-		CHECK_FOR_INTERRUPTS();
-		size = postponed > count / 2 ? Max(size / 2, MIN_WAVE) :
-			Min(size * 2, MAX_WAVE);
-	}
+	run_waves(model, due, count, &template, skip_locked, tally);
 	if (template.before != NULL)
 		UnregisterSnapshot(template.before);
-	pairingheap_free(template.waiting);
-	pfree(wave);
 }
 
 /*
@@ -474,7 +521,7 @@ step_catch_up(Run *run, Work **works, int count)
 	{
 		contacts[i] = due[i].contact = works[i]->contact;
 		due[i].due = works[i]->state->due;
-		due[i].again = false;
+		due[i].again = due[i].afresh = false;
 	}
 	qsort(due, count, sizeof(DueContact), compare_due);
 	step_contacts(run->model, due, count, run->clock, run, false, &tally);

@@ -16,8 +16,11 @@ typedef struct DueContact
 	Datum		contact;
 	TimestampTz due;
 	bool		again;			/* it has been stepped before */
+	bool		afresh;			/* it begins at this instant */
 } DueContact;
 
+extern void step_replay(Model *model, DueContact *due, int count,
+						TimestampTz until, Tally *tally);
 extern void step_contacts(Model *model, DueContact *due, int count,
 						  TimestampTz until, Run *outer, bool skip_locked,
 						  Tally *tally);

@@ -33,6 +33,7 @@
 
 PG_FUNCTION_INFO_V1(lifecycle_tick);
 PG_FUNCTION_INFO_V1(lifecycle_take_deferred);
+PG_FUNCTION_INFO_V1(replay_contacts);
 PG_FUNCTION_INFO_V1(catch_up);
 PG_FUNCTION_INFO_V1(take_in);
 
@@ -140,7 +141,7 @@ due_contacts(Model *model, TimestampTz at, int64 limit, int *count)
 		result[i].contact = key_copy(&model->contact_key,
 									 query_value(i, 1, &isnull));
 		result[i].due = DatumGetTimestampTz(query_value(i, 2, &isnull));
-		result[i].again = false;
+		result[i].again = result[i].afresh = false;
 	}
 	*count = (int) rows;
 	return result;
@@ -255,6 +256,37 @@ lifecycle_take_deferred(PG_FUNCTION_ARGS)
 	model_release(model);
 	SPI_finish();
 	PG_RETURN_INT64(tally.contacts);
+}
+
+/*
+ * replay_contacts(model text, everybody boolean)
+ *
+ * Makes memberships and their history anew, of the contacts that wait or of
+ * all, and returns their number.  The caller holds the locks of
+ * lifecycle.lock_model.  Raises 42501 unless the caller owns the model, 55000
+ * while it is being changed.
+ */
+Datum
+replay_contacts(PG_FUNCTION_ARGS)
+{
+	Model	   *model = model_by_name(text_argument(fcinfo, 0, "model"));
+	UserSpan	span;
+	int64		count;
+
+	model_check_owner(model);
+	if (run_current(model) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("lifecycle_replay cannot be called by a trigger while model \"%s\" is being changed",
+						model->name)));
+	SPI_connect();
+	model_use(model);
+	span_write(&span, model->owner);
+	count = import_replay(model, PG_GETARG_BOOL(1), run_clock(model));
+	span_end(&span);
+	model_release(model);
+	SPI_finish();
+	PG_RETURN_INT64(count);
 }
 
 /*

@@ -226,6 +226,11 @@ AS 'MODULE_PATHNAME', 'lifecycle_take_deferred' LANGUAGE C VOLATILE PARALLEL UNS
 COMMENT ON FUNCTION @extschema@.lifecycle_take_deferred(text, integer) IS
 'takes in contacts whose events were stored while lifecycle.import_mode was defer, at most so many, and returns their number; raises 42501 unless the caller owns the model';
 
+CREATE FUNCTION lifecycle.replay_contacts(model text, everybody boolean) RETURNS bigint
+AS 'MODULE_PATHNAME', 'replay_contacts' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION lifecycle.replay_contacts(text, boolean) IS
+'makes memberships and their history anew, of the contacts that wait or of all; the caller has locked the model; raises 42501 unless the caller owns it';
+
 CREATE FUNCTION lifecycle.catch_up(model text) RETURNS void
 AS 'MODULE_PATHNAME', 'catch_up' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION lifecycle.catch_up(text) IS
