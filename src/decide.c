@@ -571,7 +571,7 @@ decide_round(Run *run)
 {
 	if (run->nworks == 0)
 		return;
-	if (run->round == 0)
+	if (run->round == 0 && !run->settled_dropped)
 		prepare_drop_settled(run);
 	if (run->nworks == 0)
 		return;

@@ -183,10 +183,9 @@ hit_is_settled(const Hit *hit, StateRow *state, TimestampTz clock)
 }
 
 static bool
-work_is_settled(Run *run, Work *work, StateRow *state)
+hits_are_settled(Run *run, Hit *const *hits, int count, StateRow *state)
 {
 	TimestampTz clock;
-	ListCell   *cell;
 	Atom	  **settled = NULL;
 
 	if (state == NULL)
@@ -196,9 +195,9 @@ work_is_settled(Run *run, Work *work, StateRow *state)
 	clock = Max(run->clock, state->clock);
 	if (state->due <= clock)
 		return false;
-	foreach(cell, work->hits)
+	for (int i = 0; i < count; i++)
 	{
-		Hit		   *hit = lfirst(cell);
+		const Hit  *hit = hits[i];
 
 		/* Most events have the atoms of the one before. */
 		if (hit->atoms == settled && !hit->dirty)
@@ -208,6 +207,18 @@ work_is_settled(Run *run, Work *work, StateRow *state)
 		settled = hit->atoms;
 	}
 	return true;
+}
+
+static bool
+work_is_settled(Run *run, const Work *work, StateRow *state)
+{
+	int			count = list_length(work->hits);
+	Hit		  **hits = palloc((count + 1) * sizeof(Hit *));
+	ListCell   *cell;
+
+	foreach(cell, work->hits)
+		hits[foreach_current_index(cell)] = lfirst(cell);
+	return hits_are_settled(run, hits, count, state);
 }
 
 static bool
@@ -278,12 +289,15 @@ void
 prepare_drop_settled(Run *run)
 {
 	StateReader *reader;
+	Datum	   *contacts = palloc((run->nworks + 1) * sizeof(Datum));
 	int			kept = 0;
 	MemoryContext scratch;
 	MemoryContext old;
 
+	for (int i = 0; i < run->nworks; i++)
+		contacts[i] = run->works[i]->contact;
 	if (!may_be_settled(run) ||
-		!stripe_share(run->model, run->works, run->nworks))
+		!stripe_share(run->model, contacts, run->nworks))
 		return;
 
 	scratch = AllocSetContextCreate(CurrentMemoryContext, "lifecycle states",
@@ -311,6 +325,159 @@ prepare_drop_settled(Run *run)
 	state_end_read(reader);
 	MemoryContextDelete(scratch);
 	run->nworks = kept;
+}
+
+/* A hit of the round, to be sorted by contact. */
+typedef struct SortedHit
+{
+	Datum		contact;
+	int			order;			/* in which it came */
+	Hit		   *hit;
+} SortedHit;
+
+static int
+compare_hits(const void *a, const void *b, void *arg)
+{
+	const SortedHit *first = a;
+	const SortedHit *second = b;
+	KeyType    *key = arg;
+	int			order;
+
+	if (key->type == INT8OID)
+	{
+		int64		left = DatumGetInt64(first->contact);
+		int64		right = DatumGetInt64(second->contact);
+
+		order = (left > right) - (left < right);
+	}
+	else
+		order = key_compare(key, first->contact, second->contact);
+	return order != 0 ? order : first->order - second->order;
+}
+
+/*
+ * The hits by contact; NULL if one must be computed anew, or if none has an
+ * atom.
+ */
+static SortedHit *
+sort_hits(Run *run, List *hits)
+{
+	int			count = list_length(hits);
+	SortedHit  *sorted = palloc_extended(mul_size(count + 1,
+												  sizeof(SortedHit)),
+										 MCXT_ALLOC_HUGE);
+	bool		touched = false;
+	ListCell   *cell;
+
+	foreach(cell, hits)
+	{
+		Hit		   *hit = lfirst(cell);
+		SortedHit  *entry = &sorted[foreach_current_index(cell)];
+
+		if (hit->dirty)
+			return NULL;
+		touched |= hit->natoms > 0;
+		entry->contact = hit->contact;
+		entry->order = foreach_current_index(cell);
+		entry->hit = hit;
+	}
+	if (!touched)
+		return NULL;
+	qsort_arg(sorted, count, sizeof(SortedHit), compare_hits,
+			  &run->model->contact_key);
+	return sorted;
+}
+
+/*
+ * Go on with a contact, given its hits, unless nothing can change for it and
+ * no rule fires.
+ */
+static void
+gather_contact(Run *run, StateReader *reader, MemoryContext scratch,
+			   Hit **hits, int count)
+{
+	bool		touched = false;
+	bool		rules = false;
+	Work	   *work;
+
+	for (int i = 0; i < count; i++)
+	{
+		touched |= hits[i]->natoms > 0;
+		rules |= hits[i]->rules;
+	}
+	if (touched)
+	{
+		MemoryContext old = MemoryContextSwitchTo(scratch);
+
+		if (hits_are_settled(run, hits, count,
+							 state_read(reader, hits[0]->contact)))
+		{
+			touched = false;
+			counter_add(COUNT_SETTLED, 1);
+		}
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(scratch);
+	}
+	if (!touched && !rules)
+		return;
+	work = prepare_append_work(run, hits[0]->contact);
+	work->touched = touched;
+	for (int i = 0; i < count; i++)
+		work->hits = lappend(work->hits, hits[i]);
+}
+
+/*
+ * prepare_gather_unsettled: group hits by contact and take the shortcut at
+ * once, so that a contact for whom nothing can change costs no more than the
+ * look at its state.  False if the shortcut cannot be taken; then nothing has
+ * been gathered.  For a round of which there is nothing but hits.
+ */
+bool
+prepare_gather_unsettled(Run *run, List *hits)
+{
+	KeyType    *key = &run->model->contact_key;
+	int			count = list_length(hits);
+	int			ncontacts = 0;
+	SortedHit  *sorted;
+	Hit		  **own;
+	Datum	   *contacts;
+	int		   *first;
+	StateReader *reader;
+	MemoryContext scratch;
+
+	if (run->round > 0 || (sorted = sort_hits(run, hits)) == NULL)
+		return false;
+	own = palloc_extended(mul_size(count, sizeof(Hit *)), MCXT_ALLOC_HUGE);
+	contacts = palloc_extended(mul_size(count, sizeof(Datum)),
+							   MCXT_ALLOC_HUGE);
+	first = palloc_extended(mul_size(count + 1, sizeof(int)),
+							MCXT_ALLOC_HUGE);
+	for (int i = 0; i < count; i++)
+	{
+		own[i] = sorted[i].hit;
+		if (i > 0 && key_compare(key, contacts[ncontacts - 1],
+								 sorted[i].contact) == 0)
+			continue;
+		contacts[ncontacts] = sorted[i].contact;
+		first[ncontacts++] = i;
+	}
+	first[ncontacts] = count;
+	if (!stripe_share(run->model, contacts, ncontacts))
+		return false;
+
+	scratch = AllocSetContextCreate(CurrentMemoryContext, "lifecycle states",
+									ALLOCSET_SMALL_SIZES);
+	reader = state_begin_read(run->model);
+	for (int i = 0; i < ncontacts; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		gather_contact(run, reader, scratch, own + first[i],
+					   first[i + 1] - first[i]);
+	}
+	state_end_read(reader);
+	MemoryContextDelete(scratch);
+	run->settled_dropped = true;
+	return true;
 }
 
 /*

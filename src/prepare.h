@@ -10,6 +10,7 @@
 
 #include "run.h"
 
+extern bool prepare_gather_unsettled(Run *run, List *hits);
 extern void prepare_gather(Run *run, List *hits, List *changes);
 extern Work *prepare_append_work(Run *run, Datum contact);
 extern void prepare_add_contacts(Run *run, Datum *contacts, int count);

@@ -367,7 +367,10 @@ do_round(Run *run)
 	run->works_allocated = 16;
 	run->works = palloc(run->works_allocated * sizeof(Work *));
 
-	prepare_gather(run, hits, contact_changes);
+	run->settled_dropped = false;
+	if (contact_changes != NIL || stage_changes != NIL ||
+		deal_changes != NIL || !prepare_gather_unsettled(run, hits))
+		prepare_gather(run, hits, contact_changes);
 	rule_gather(run, stage_changes, deal_changes);
 	company_gather(run, stage_changes);
 	decide_round(run);

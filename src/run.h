@@ -236,6 +236,8 @@ typedef struct Run
 	int			works_allocated;
 	Work	  **works;			/* sorted by contact */
 	List	   *unrecorded;		/* of StageChange *, not in the history yet */
+	bool		settled_dropped;	/* contacts for whom nothing can change are
+									 * left out already */
 	bool		companies_read;	/* the works have their companies' rows */
 	List	   *actions;		/* of Action *, see rule.h */
 	bool		applying;		/* our own statements write application tables */
@@ -302,7 +304,7 @@ extern TimestampTz step_instant(Run *run, TableKind object, Datum key);
 extern void step_note_due(Run *run, const Work *work);
 
 /* stripe.c: writers in flight */
-extern bool stripe_share(Model *model, Work **works, int count);
+extern bool stripe_share(Model *model, const Datum *contacts, int count);
 extern void stripe_exclude(Model *model, Work **works, int count);
 extern bool stripe_try_exclude(Model *model, Datum contact);
 extern void stripe_link(Model *model, Datum *companies, int count);

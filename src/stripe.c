@@ -94,7 +94,7 @@ stripe_of(Model *model, Datum contact)
  * false if one is not free, and then the shortcut must not be taken.
  */
 bool
-stripe_share(Model *model, Work **works, int count)
+stripe_share(Model *model, const Datum *contacts, int count)
 {
 	LOCKTAG		tag;
 
@@ -106,7 +106,7 @@ stripe_share(Model *model, Work **works, int count)
 	}
 	for (int i = 0; i < count; i++)
 	{
-		set_tag(&tag, model, stripe_of(model, works[i]->contact));
+		set_tag(&tag, model, stripe_of(model, contacts[i]));
 		if (LockAcquire(&tag, ShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
 			return false;
 	}
