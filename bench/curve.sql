@@ -1,0 +1,17 @@
+/*
+ * One model of a size, and its tables without triggers beside it: contacts that
+ * have reached what their one segment asks for.  Variables: name, segments,
+ * contacts.  The plain tables of contacts are those of the same name with
+ * "plain_" before it.
+ */
+SELECT bench.create_tables('bench_' || :'name', 0);
+SELECT bench.create_tables('bench_plain_' || :'name', :contacts);
+SELECT bench.attach(:'name');
+SELECT bench.add_segments(:'name', (SELECT array_agg(format('did(''Event %s'')', i) ORDER BY i) FROM generate_series(1, :segments) i));
+INSERT INTO :"schema".contacts SELECT i FROM generate_series(1, :contacts) i;
+INSERT INTO :"schema".events (contact_id, name, occurred_at)
+SELECT i, 'Event ' || i % least(:segments, 40) + 1, now() FROM generate_series(1, :contacts) i;
+INSERT INTO :"plain".events (contact_id, name, occurred_at)
+SELECT i, 'Event ' || i % least(:segments, 40) + 1, now() FROM generate_series(1, :contacts) i;
+VACUUM ANALYZE;
+CHECKPOINT;
