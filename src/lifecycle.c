@@ -25,7 +25,7 @@
  *	  score.c, score_write.c, points.c	scores, their columns, their arithmetic
  *	  meaning.c, window.c			what functions mean, as SQL; windows
  *	  model.c, registry.c, stage.c	the registry's cache
- *	  predicate.c, analysis.c, syntax.c, vocabulary.c	text to expression
+ *	  predicate.c, analysis.c, syntax.c, comparison.c, vocabulary.c	text to expression
  *	  counter.c						what was done, counted
  *	  transition.c, query.c, problem.c, security.c	triggers, SPI, errors, roles
  *

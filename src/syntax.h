@@ -36,5 +36,8 @@ typedef struct Syntax
 
 extern Node *syntax_parse(ParseState *pstate);
 extern Node *syntax_rewrite(Syntax *syntax, Node *node);
+extern VocabularyCall *syntax_read_call(Syntax *syntax, FuncCall *call);
+extern Node *syntax_use_atom(Syntax *syntax, VocabularyCall *call,
+							 AtomKind kind, int64 times);
 
 #endif							/* LIFECYCLE_SYNTAX_H */
