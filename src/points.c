@@ -362,7 +362,8 @@ bound_sums(const Search *search, TimestampTz from, const Sum *at_from,
 		else if (rule->decay == DECAY_HALF_LIFE)
 		{
 			/* each weight is less than 2 off, at the ends and between */
-			rounding = (Sum) Abs(rule->points) * search->inputs[i].ntimes * 4;
+			rounding = (Sum) (rule->points < 0 ? -rule->points : rule->points) *
+				search->inputs[i].ntimes * 4;
 			low[rule->sum] -= rounding;
 			high[rule->sum] += rounding;
 		}
