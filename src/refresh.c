@@ -706,6 +706,10 @@ refresh_forget(Model *model, TableKind kind)
 							" WHERE h.to_%3$s IS NOT NULL",
 							model->schema, histories[i][0], histories[i][1],
 							object), 0, NULL, NULL, NULL);
+
+	/* Not while a tick sums up: its sums would stay. */
+	query_once(psprintf("LOCK TABLE %s.stage_count IN SHARE ROW EXCLUSIVE MODE",
+						model->schema), 0, NULL, NULL, NULL);
 	for (; *statement != NULL; statement++)
 		query_once(psprintf(*statement, model->schema), 0, NULL, NULL, NULL);
 	span_end(&span);

@@ -540,6 +540,9 @@ COMMENT ON FUNCTION lifecycle.model_clock(text) IS 'the instant at which a model
 
 -- All writers to the application tables are shut out, in one order for all
 -- callers, so that two changes of one model queue instead of deadlocking.
+-- A tick that only sums up the numbers per stage locks no application table,
+-- and whoever wrote those numbers meanwhile would miss its sums: the table of
+-- the numbers comes last, as it does for writers.
 -- Contacts that are due are judged by the configuration as it was.  If that
 -- fails for rules that loop, or a damaged state, the change may be the cure.
 CREATE FUNCTION lifecycle.lock_model(model_name text, catch_up boolean DEFAULT true) RETURNS void
@@ -555,6 +558,7 @@ BEGIN
 			EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', relation);
 		END IF;
 	END LOOP;
+	EXECUTE format('LOCK TABLE %I.stage_count IN SHARE ROW EXCLUSIVE MODE', m.name);
 	IF catch_up THEN
 		BEGIN
 			PERFORM lifecycle.catch_up(m.name);
