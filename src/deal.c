@@ -231,11 +231,11 @@ differ(const char *a, const char *b)
 /*
  * The amount as text that numeric takes.  Columns that are attached are
  * numbers, but their type may be changed later: of another type, the amount
- * is what can be read as a number, or not known.  An error here would lose
- * the deal.
+ * is what can be read as a number, or not known, which *unreadable says.  An
+ * error here would lose the deal.
  */
 static char *
-slot_amount(TupleTableSlot *slot, const Column *column)
+slot_amount(TupleTableSlot *slot, const Column *column, bool *unreadable)
 {
 	char	   *text;
 	char	   *end;
@@ -258,7 +258,10 @@ slot_amount(TupleTableSlot *slot, const Column *column)
 	end = text + strlen(text);
 	while (end > text && isspace((unsigned char) end[-1]))
 		*--end = '\0';
-	return IsValidJsonNumber(text, end - text) ? text : NULL;
+	if (end == text)
+		return NULL;
+	*unreadable = !IsValidJsonNumber(text, end - text);
+	return *unreadable ? NULL : text;
 }
 
 /*
@@ -290,7 +293,8 @@ add_change(Run *run, TupleTableSlot *old, TupleTableSlot *new)
 	change->pipeline = slot_text(row, &table->column[ROLE_PIPELINE]);
 	if (change->pipeline == NULL && model->deal_stages > 0)
 		change->pipeline = model->deal_stage[0].pipeline;
-	change->amount = slot_amount(row, &table->column[ROLE_AMOUNT]);
+	change->amount = slot_amount(row, &table->column[ROLE_AMOUNT],
+								 &change->amount_unreadable);
 	change->owner = slot_text(row, &table->column[ROLE_OWNER]);
 	if (old != NULL)
 	{

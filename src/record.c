@@ -446,6 +446,24 @@ record_stage_changes(Run *run, List *changes)
 }
 
 /*
+ * An amount that is no number is missing in the history: say so, as nobody
+ * would look for it there.
+ */
+static void
+amount_problem(Run *run, const DealChange *change)
+{
+	ErrorData	error = {0};
+
+	error.sqlerrcode = ERRCODE_INVALID_TEXT_REPRESENTATION;
+	error.message = psprintf("amount of deal \"%s\" is not a number",
+							 key_to_text(&run->model->deal_key, change->deal));
+	error.detail = "The deal counts without an amount.";
+	run_problem(run, NULL, NULL, change->contact_null ? NULL :
+				key_to_text(&run->model->contact_key, change->contact),
+				NULL, &error);
+}
+
+/*
  * record_deal_changes: history of deals.
  */
 void
@@ -510,6 +528,8 @@ record_deal_changes(Run *run, List *changes)
 		bulk_add(rows, values, nulls);
 		if (change->from_stage == NULL)
 			run->tally->deals++;
+		if (change->amount_unreadable && change->to_stage != NULL)
+			amount_problem(run, change);
 	}
 	write_rows(model, rows, PLAN_DEAL_HISTORY,
 			   "INSERT INTO %1$s.deal_history (deal, contact, company, pipeline,"

@@ -111,6 +111,7 @@ typedef struct DealChange
 	DealKind	from_kind;
 	DealKind	to_kind;
 	char	   *amount;
+	bool		amount_unreadable;	/* there is one, but it is no number */
 	char	   *owner;			/* also one that rules of this round assign */
 	Reason		reason;
 	HeapTuple	row;			/* in the form of the deals table */
