@@ -26,7 +26,7 @@ CREATE INDEX deals_owner ON plan_model.deals (owner);
 CREATE INDEX deals_stage ON plan_model.deals (stage);
 CREATE INDEX events_time ON plan_model.events (occurred_at);
 VACUUM ANALYZE plan_model.contacts, plan_model.companies, plan_model.deals, plan_model.events, plan_model.stage_history,
-	plan_model.segment_history, plan_model.lead_status_history, plan_model.deal_history, plan_model.segment_member, plan_model.stage_count;
+	plan_model.past_membership, plan_model.lead_status_history, plan_model.deal_history, plan_model.membership, plan_model.stage_count;
 
 CREATE FUNCTION pg_temp.reads(query text, OUT indexes text, OUT whole text)
 LANGUAGE plpgsql AS $$

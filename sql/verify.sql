@@ -36,8 +36,9 @@ SELECT * FROM lifecycle_verify('verify_crm');
 UPDATE verify_crm.contact_state SET state = (SELECT state FROM verify_crm.contact_state WHERE contact = 6) WHERE contact = 2;
 UPDATE verify_crm.contact_state SET due = '2024-03-01 00:00+00' WHERE contact = 3;
 DELETE FROM verify_crm.contact_state WHERE contact = 4;
-DELETE FROM verify_crm.segment_member WHERE contact = 5 AND segment = 'Signed';
-INSERT INTO verify_crm.segment_member VALUES ('Buyer', 1, '2024-01-10 00:00+00');
+DELETE FROM verify_crm.membership WHERE contact = 5 AND segment_id = (SELECT id FROM verify_crm.segment WHERE name = 'Signed');
+INSERT INTO verify_crm.membership (id, entered_at, noticed_at, segment_id, contact, cause)
+	SELECT 0, '2024-01-10 00:00+00', '2024-01-10 00:00+00', id, 1, 'rebuild' FROM verify_crm.segment WHERE name = 'Buyer';
 INSERT INTO verify_crm.stage_count VALUES ('contact', 'Lead', 7);
 DELETE FROM verify_crm.stage_history WHERE contact = 5 AND to_stage = 'Opportunity';
 UPDATE verify_crm.deal_history SET to_stage = 'Closed won';

@@ -127,7 +127,7 @@ SELECT * FROM lifecycle_backtest('m', ' ', '2026-03-28', '2026-03-29');
 
 -- each proof is noted, also one that finds something
 SELECT count(*) FROM lifecycle_verify('m');
-DELETE FROM m.segment_member WHERE segment = 'Burst';
+DELETE FROM m.membership WHERE segment_id = (SELECT id FROM m.segment WHERE name = 'Burst');
 SELECT what, key, name, stored, computed FROM lifecycle_verify('m');
 SELECT differences, role = session_user AS by_me, duration >= '0' AS took FROM m.verification ORDER BY id;
 SELECT item, detail LIKE '1 differences, by %' AS shown FROM lifecycle_status('m') WHERE item = 'last verification';

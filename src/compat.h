@@ -38,6 +38,26 @@
 	SetSingleFuncCall(fcinfo, SRF_SINGLE_USE_EXPECTED)
 #endif
 
+/*
+ * Since PostgreSQL 16 an update may concern indexes that summarize (BRIN) and
+ * no others.
+ */
+#if PG_VERSION_NUM >= 160000
+#define compat_update_indexes TU_UpdateIndexes
+#define compat_insert_index_tuples(info, slot, estate, update, no_error) \
+	ExecInsertIndexTuples(info, slot, estate, update, no_error, NULL, NIL, \
+						  false)
+#define compat_update_index_tuples(info, slot, estate, which) \
+	ExecInsertIndexTuples(info, slot, estate, true, false, NULL, NIL, \
+						  (which) == TU_Summarizing)
+#else
+#define compat_update_indexes bool
+#define compat_insert_index_tuples(info, slot, estate, update, no_error) \
+	ExecInsertIndexTuples(info, slot, estate, update, no_error, NULL, NIL)
+#define compat_update_index_tuples(info, slot, estate, which) \
+	ExecInsertIndexTuples(info, slot, estate, true, false, NULL, NIL)
+#endif
+
 /* Intervals can be infinite since PostgreSQL 17. */
 #ifndef INTERVAL_NOT_FINITE
 #define INTERVAL_NOT_FINITE(i) (false)

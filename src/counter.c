@@ -23,7 +23,7 @@ PG_FUNCTION_INFO_V1(counters);
 int64		counter_value[COUNTERS];
 
 static const char *const counter_name[COUNTERS] = {
-	"events", "filters", "state reads", "contacts settled",
+	"events", "filters", "state reads", "state searches", "contacts settled",
 	"contacts decided", "segments evaluated", "scans", "states written",
 	"states overwritten", "memberships changed", "statements"
 };

@@ -23,6 +23,7 @@
 
 #include "counter.h"
 #include "evaluate.h"
+#include "member.h"
 #include "prepare.h"
 #include "score.h"
 #include "window.h"
@@ -595,7 +596,7 @@ decide_round(Run *run)
 			run->tally->contacts++;
 	}
 	record_states(run);
-	record_members(run);
+	member_record(run);
 	score_write(run);
 }
 

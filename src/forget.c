@@ -302,13 +302,17 @@ forget_tables(Person *person)
 			own(person, psprintf("DELETE FROM %s.task WHERE deal::text = ANY"
 								 " ($6)",
 								 model->schema));
+	person->rows +=
+		own(person, psprintf("DELETE FROM %1$s.membership WHERE contact = ANY ($1)"
+							 " AND segment_id = ANY (SELECT id FROM %1$s.segment)",
+							 model->schema));
 	tables = merge_own(model, "SELECT c.oid::regclass::text FROM pg_class c"
 					   " JOIN pg_namespace n ON n.oid = c.relnamespace"
 					   " JOIN pg_attribute a ON a.attrelid = c.oid"
 					   " WHERE n.nspname = $1 AND c.relkind IN ('r', 'p')"
 					   " AND NOT c.relispartition AND c.oid NOT IN ($2, $3,"
 					   " $4, $5)"
-					   " AND c.relname <> 'deal_history'"
+					   " AND c.relname NOT IN ('deal_history', 'membership')"
 					   " AND a.attname = 'contact' AND NOT a.attisdropped"
 					   " AND a.atttypid = $6 ORDER BY 1",
 					   6, types, values, NULL);

@@ -40,6 +40,7 @@
 #include "utils/memutils.h"
 
 #include "import.h"
+#include "member.h"
 #include "step.h"
 
 #define BATCH 5000
@@ -297,8 +298,6 @@ replayed_contacts(Model *model, bool everybody, TimestampTz until, int *count)
 int64
 import_replay(Model *model, bool everybody, TimestampTz until)
 {
-	static const char *const tables[] = {"segment_member", "segment_history",
-	"contact_state"};
 	KeyType    *key = &model->contact_key;
 	Tally		tally = {0};
 	int			count;
@@ -311,10 +310,10 @@ import_replay(Model *model, bool everybody, TimestampTz until)
 	for (int i = 0; i < count; i++)
 		contacts[i] = due[i].contact;
 	keys = key_array(key, contacts, count);
-	for (int i = 0; i < 3; i++)
-		query_once(psprintf("DELETE FROM %s.%s WHERE contact"
-							" OPERATOR(pg_catalog.=) ANY ($1)", model->schema,
-							tables[i]), 1, &key->array, &keys, NULL);
+	member_erase(model, keys);
+	query_once(psprintf("DELETE FROM %s.contact_state WHERE contact"
+						" OPERATOR(pg_catalog.=) ANY ($1)", model->schema),
+			   1, &key->array, &keys, NULL);
 	query_once(psprintf("DELETE FROM %s.deferred", model->schema), 0, NULL,
 			   NULL, NULL);
 	step_replay(model, due, count, until, &tally);

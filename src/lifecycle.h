@@ -59,7 +59,10 @@ typedef struct Bulk
 
 extern Bulk *bulk_create(int columns, const Oid *types);
 extern void bulk_add(Bulk *bulk, const Datum *values, const bool *nulls);
+extern void bulk_copy(Bulk *bulk, const Bulk *source, int row);
 extern void bulk_execute(Bulk *bulk, SPIPlanPtr plan, int first, int count);
+extern SPIPlanPtr bulk_prepare(SPIPlanPtr *plan, const Bulk *rows,
+							   const char *schema, const char *sql);
 extern Oid	bulk_array_type(Oid element);
 extern char *bulk_source(int columns);
 

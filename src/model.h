@@ -141,7 +141,6 @@ typedef enum PlanId
 	PLAN_MEMBER_INSERT,
 	PLAN_MEMBER_DELETE,
 	PLAN_MEMBER_FORGET,
-	PLAN_SEGMENT_HISTORY,
 	PLAN_STAGE_HISTORY,
 	PLAN_STATUS_HISTORY,
 	PLAN_STAGE_COUNT,
@@ -187,6 +186,13 @@ typedef enum PlanId
 
 typedef struct Network Network;
 
+/* Where the index pointed for a row of contact_state, by hash of the key. */
+typedef struct StatePlace
+{
+	ItemPointerData address;
+	uint16		tag;			/* more bits of the hash */
+} StatePlace;
+
 /*
  * A model.  It lives in a memory context of its own and is not changed after
  * loading, but for the network, which grows as events name its parts, and
@@ -227,6 +233,11 @@ typedef struct Model
 	PredicateScope scope;
 	Oid			state_relid;	/* contact_state and its primary key */
 	Oid			state_index;
+	StatePlace *places;			/* where rows were found, see state_table.c */
+	int			nplaces;
+	int			places_taken;
+	Oid			membership_relid;
+	Oid			segment_change; /* the sequence */
 	Oid			task_relid;
 	SPIPlanPtr	plan[PLANS];	/* prepared at first use */
 	Network    *network;

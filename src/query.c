@@ -170,6 +170,25 @@ bulk_add(Bulk *bulk, const Datum *values, const bool *nulls)
 }
 
 /*
+ * bulk_copy: append a row of another bulk with the same columns.
+ */
+void
+bulk_copy(Bulk *bulk, const Bulk *source, int row)
+{
+	Datum	   *values = palloc(bulk->columns * sizeof(Datum));
+	bool	   *nulls = palloc(bulk->columns * sizeof(bool));
+
+	for (int i = 0; i < bulk->columns; i++)
+	{
+		values[i] = source->values[i][row];
+		nulls[i] = source->nulls[i][row];
+	}
+	bulk_add(bulk, values, nulls);
+	pfree(values);
+	pfree(nulls);
+}
+
+/*
  * bulk_execute: run a plan that takes one array a column with some of the
  * rows.
  */
@@ -198,6 +217,28 @@ bulk_execute(Bulk *bulk, SPIPlanPtr plan, int first, int count)
 	for (int i = 0; i < bulk->columns; i++)
 		pfree(DatumGetPointer(arrays[i]));
 	pfree(arrays);
+}
+
+/*
+ * bulk_prepare: a kept plan of a statement that takes one array a column,
+ * prepared at its first use; %1$s in it is the model's schema, %2$s the arrays
+ * as rows.
+ */
+SPIPlanPtr
+bulk_prepare(SPIPlanPtr *plan, const Bulk *rows, const char *schema,
+			 const char *sql)
+{
+	if (*plan == NULL)
+	{
+		Oid		   *arrays = palloc(rows->columns * sizeof(Oid));
+
+		for (int i = 0; i < rows->columns; i++)
+			arrays[i] = bulk_array_type(rows->types[i]);
+		*plan = query_prepare(psprintf(sql, schema,
+									   bulk_source(rows->columns)),
+							  rows->columns, arrays);
+	}
+	return *plan;
 }
 
 /*

@@ -17,28 +17,9 @@
 #include "utils/builtins.h"
 
 #include "counter.h"
+#include "member.h"
 #include "run.h"
-
-/*
- * Prepare a statement that takes one array a column, of these types; %1$s in
- * it is the model's schema, %2$s the arrays as rows.
- */
-static SPIPlanPtr
-bulk_plan(Model *model, PlanId id, const char *sql, int columns,
-		  const Oid *types)
-{
-	if (model->plan[id] == NULL)
-	{
-		Oid		   *arrays = palloc(columns * sizeof(Oid));
-
-		for (int i = 0; i < columns; i++)
-			arrays[i] = bulk_array_type(types[i]);
-		model->plan[id] = query_prepare(psprintf(sql, model->schema,
-												 bulk_source(columns)),
-										columns, arrays);
-	}
-	return model->plan[id];
-}
+#include "write.h"
 
 static void
 write_rows(Model *model, Bulk *rows, PlanId id, const char *sql)
@@ -48,7 +29,7 @@ write_rows(Model *model, Bulk *rows, PlanId id, const char *sql)
 	if (rows->rows == 0)
 		return;
 	span_write(&span, model->owner);
-	bulk_execute(rows, bulk_plan(model, id, sql, rows->columns, rows->types),
+	bulk_execute(rows, bulk_prepare(&model->plan[id], rows, model->schema, sql),
 				 0, rows->rows);
 	span_end(&span);
 }
@@ -87,6 +68,71 @@ retry_collisions(Run *run, Work **inserted, int count)
 	}
 }
 
+/* Columns of contact_state, in the order in which model.sql creates them. */
+enum
+{
+	STATE_CONTACT,
+	STATE_DUE,
+	STATE_CLOCK,
+	STATE_STATE,
+	STATE_COLUMNS
+};
+
+static Bulk *
+state_rows(const Model *model)
+{
+	Oid		   *types = palloc(STATE_COLUMNS * sizeof(Oid));
+
+	types[STATE_CONTACT] = model->contact_key.type;
+	types[STATE_DUE] = types[STATE_CLOCK] = TIMESTAMPTZOID;
+	types[STATE_STATE] = BYTEAOID;
+	return bulk_create(STATE_COLUMNS, types);
+}
+
+static void
+add_state(Run *run, Bulk *rows, const Work *work, bytea *packed)
+{
+	Datum		values[STATE_COLUMNS];
+	bool		nulls[STATE_COLUMNS] = {false};
+
+	values[STATE_CONTACT] = work->contact;
+	values[STATE_DUE] = TimestampTzGetDatum(work->state->due);
+	nulls[STATE_DUE] = work->state->due == NOT_DUE;
+	values[STATE_CLOCK] = TimestampTzGetDatum(work_clock(run, work));
+	values[STATE_STATE] = PointerGetDatum(packed);
+	bulk_add(rows, values, nulls);
+}
+
+/*
+ * Update the states that were read at these addresses.  Those that are not
+ * there any more, and all if the table is not written directly, are written
+ * by key.
+ */
+static void
+update_states(Model *model, Bulk *rows, ItemPointerData *address)
+{
+	Bulk	   *rest = rows;
+	UserSpan	span;
+
+	if (rows->rows == 0)
+		return;
+	span_write(&span, model->owner);
+	if (write_update(model->state_relid, rows, address))
+	{
+		rest = state_rows(model);
+		for (int i = 0; i < rows->rows; i++)
+			if (!ItemPointerIsValid(&address[i]))
+				bulk_copy(rest, rows, i);
+	}
+	span_end(&span);
+	write_rows(model, rest, PLAN_STATE_UPDATE,
+			   "UPDATE %1$s.contact_state AS s"
+			   " SET due = v.due, clock = v.clock, state = v.state"
+			   " FROM %2$s"
+			   " AS v (contact, due, clock, state)"
+			   " WHERE s.contact OPERATOR(pg_catalog.=) v.contact");
+}
+
 /*
  * record_states: write the states that changed.
  */
@@ -94,21 +140,16 @@ void
 record_states(Run *run)
 {
 	Model	   *model = run->model;
-	Oid		   *types = palloc(4 * sizeof(Oid));
-	Bulk	   *inserts;
-	Bulk	   *updates;
+	Bulk	   *inserts = state_rows(model);
+	Bulk	   *updates = state_rows(model);
 	Work	  **inserted = palloc(run->nworks * sizeof(Work *));
+	ItemPointerData *address = palloc_extended(mul_size(run->nworks,
+														sizeof(ItemPointerData)),
+											   MCXT_ALLOC_HUGE);
 
-	types[0] = model->contact_key.type;
-	types[1] = types[2] = TIMESTAMPTZOID;
-	types[3] = BYTEAOID;
-	inserts = bulk_create(4, types);
-	updates = bulk_create(4, types);
 	for (int i = 0; i < run->nworks; i++)
 	{
 		Work	   *work = run->works[i];
-		Datum		values[4];
-		bool		nulls[4] = {false};
 		bytea	   *packed;
 
 		if (!work->found || !work->touched || !work->state_changed)
@@ -125,25 +166,18 @@ record_states(Run *run)
 			continue;
 		}
 		counter_add(COUNT_STATES_WRITTEN, 1);
-		values[0] = work->contact;
-		values[1] = TimestampTzGetDatum(work->state->due);
-		nulls[1] = work->state->due == NOT_DUE;
-		values[2] = TimestampTzGetDatum(work_clock(run, work));
-		values[3] = PointerGetDatum(packed);
 		if (work->had_state)
-			bulk_add(updates, values, nulls);
+		{
+			address[updates->rows] = work->state->tid;
+			add_state(run, updates, work, packed);
+		}
 		else
 		{
 			inserted[inserts->rows] = work;
-			bulk_add(inserts, values, nulls);
+			add_state(run, inserts, work, packed);
 		}
 	}
-	write_rows(model, updates, PLAN_STATE_UPDATE,
-			   "UPDATE %1$s.contact_state AS s"
-			   " SET due = v.due, clock = v.clock, state = v.state"
-			   " FROM %2$s"
-			   " AS v (contact, due, clock, state)"
-			   " WHERE s.contact OPERATOR(pg_catalog.=) v.contact");
+	update_states(model, updates, address);
 	if (inserts->rows == 0)
 		return;
 	write_rows(model, inserts, PLAN_STATE_INSERT,
@@ -151,124 +185,6 @@ record_states(Run *run)
 			   " SELECT * FROM %2$s"
 			   " ON CONFLICT (contact) DO NOTHING RETURNING contact");
 	retry_collisions(run, inserted, inserts->rows);
-}
-
-/*
- * Why a contact entered or left: the latest event that it had in this round,
- * or what else made us look.
- */
-static const char *
-member_cause(Run *run, Work *work, EventRef **event)
-{
-	ListCell   *cell;
-	bool		deal = false;
-
-	*event = NULL;
-	foreach(cell, work->hits)
-	{
-		Hit		   *hit = lfirst(cell);
-
-		deal |= hit->event == NULL;
-		/* An event that a merge moved is not why: the merge is. */
-		if (hit->event != NULL && !(hit->dirty && run_is_merge(run)) &&
-			(*event == NULL || hit->event->time >= (*event)->time))
-			*event = hit->event;
-	}
-	if (*event != NULL)
-		return "event";
-	if (run_is_merge(run))
-		return "merge";
-	if (work->change == NULL)
-		return deal ? "deal" : run->reason.cause;
-	switch (work->change->kind)
-	{
-		case CONTACT_INSERTED:
-		case CONTACT_DEFERRED:
-			return "import";
-		case CONTACT_UPDATED:
-			return run->reason.cause;
-		case CONTACT_DUE:
-			return "tick";
-		case CONTACT_REBUILT:
-			break;
-	}
-	return "rebuild";
-}
-
-/*
- * record_members: write who entered and left which segment.
- */
-void
-record_members(Run *run)
-{
-	Model	   *model = run->model;
-	Oid		   *types = palloc(8 * sizeof(Oid));
-	Oid		   *member_types = palloc(3 * sizeof(Oid));
-	Bulk	   *history;
-	Bulk	   *entered;
-	Bulk	   *left;
-	TimestampTz noticed = GetCurrentTimestamp();
-
-	types[0] = member_types[1] = model->contact_key.type;
-	types[1] = types[2] = types[5] = types[6] = member_types[0] = TEXTOID;
-	types[3] = types[4] = types[7] = member_types[2] = TIMESTAMPTZOID;
-	history = bulk_create(8, types);
-	entered = bulk_create(3, member_types);
-	left = bulk_create(2, member_types);
-
-	for (int i = 0; i < run->nworks; i++)
-	{
-		Work	   *work = run->works[i];
-		ListCell   *cell;
-		EventRef   *event;
-		const char *cause;
-
-		if (work->changes == NIL)
-			continue;
-		cause = member_cause(run, work, &event);
-		foreach(cell, work->changes)
-		{
-			MemberChange *change = lfirst(cell);
-			Datum		name = CStringGetTextDatum(change->segment->name);
-			Datum		values[8];
-			bool		nulls[8] = {false};
-			Datum		member[3] = {name, work->contact,
-			TimestampTzGetDatum(work_clock(run, work))};
-
-			values[0] = work->contact;
-			values[1] = name;
-			values[2] = CStringGetTextDatum(change->entered ? "entered" : "left");
-			values[3] = member[2];
-			values[4] = TimestampTzGetDatum(noticed);
-			values[5] = CStringGetTextDatum(cause);
-			nulls[6] = nulls[7] = event == NULL;
-			if (event != NULL)
-			{
-				values[6] = CStringGetTextDatum(event->entry->name);
-				values[7] = TimestampTzGetDatum(event->time);
-			}
-			bulk_add(history, values, nulls);
-			bulk_add(change->entered ? entered : left, member, NULL);
-			counter_add(COUNT_MEMBERSHIPS, 1);
-			if (change->entered)
-				run->tally->entered++;
-			else
-				run->tally->left++;
-		}
-	}
-	write_rows(model, left, PLAN_MEMBER_DELETE,
-			   "DELETE FROM %1$s.segment_member AS m"
-			   " USING %2$s AS v (segment, contact)"
-			   " WHERE m.segment OPERATOR(pg_catalog.=) v.segment"
-			   " AND m.contact OPERATOR(pg_catalog.=) v.contact");
-	write_rows(model, entered, PLAN_MEMBER_INSERT,
-			   "INSERT INTO %1$s.segment_member (segment, contact, entered_at)"
-			   " SELECT * FROM %2$s"
-			   " ON CONFLICT (segment, contact) DO NOTHING");
-	write_rows(model, history, PLAN_SEGMENT_HISTORY,
-			   "INSERT INTO %1$s.segment_history (contact, segment, change,"
-			   " at, noticed_at, cause, event, event_at)"
-			   " SELECT * FROM %2$s");
 }
 
 static bool
@@ -563,41 +479,30 @@ void
 record_forget_contacts(Run *run, Datum *contacts, int count)
 {
 	Model	   *model = run->model;
-	Datum		values[3];
+	Oid		   *type = &model->contact_key.array;
+	Datum		keys;
 	UserSpan	span;
-	Oid			types[3] = {model->contact_key.array, TIMESTAMPTZOID, TEXTOID};
 
 	if (count == 0)
 		return;
-	values[0] = key_array(&model->contact_key, contacts, count);
-	values[1] = TimestampTzGetDatum(run->clock);
-	values[2] = CStringGetTextDatum(run_is_merge(run) ? "merge" : "update");
+	keys = key_array(&model->contact_key, contacts, count);
 	span_write(&span, model->owner);
 	if (model->plan[PLAN_STATE_DELETE] == NULL)
 		model->plan[PLAN_STATE_DELETE] =
 			query_prepare(psprintf("DELETE FROM %s.contact_state"
 								   " WHERE contact OPERATOR(pg_catalog.=) ANY ($1)",
-								   model->schema), 1, types);
-	query_execute(model->plan[PLAN_STATE_DELETE], values, NULL);
-	if (model->plan[PLAN_MEMBER_FORGET] == NULL)
-		model->plan[PLAN_MEMBER_FORGET] =
-			query_prepare(psprintf("WITH gone AS (DELETE FROM %1$s.segment_member"
-								   " WHERE contact OPERATOR(pg_catalog.=) ANY ($1)"
-								   " RETURNING contact, segment)"
-								   " INSERT INTO %1$s.segment_history (contact,"
-								   " segment, change, at, noticed_at, cause)"
-								   " SELECT contact, segment, 'left', $2,"
-								   " pg_catalog.clock_timestamp(), $3"
-								   " FROM gone", model->schema), 3, types);
-	query_execute(model->plan[PLAN_MEMBER_FORGET], values, NULL);
+								   model->schema), 1, type);
+	query_execute(model->plan[PLAN_STATE_DELETE], &keys, NULL);
+	member_forget(model, keys, run->clock,
+				  run_is_merge(run) ? "merge" : "update");
 	if (model->plan[PLAN_IDENTITY_FORGET] == NULL)
 		model->plan[PLAN_IDENTITY_FORGET] =
 			query_prepare(psprintf("DELETE FROM %s.identity"
 								   " WHERE contact OPERATOR(pg_catalog.=) ANY ($1)",
-								   model->schema), 1, types);
-	query_execute(model->plan[PLAN_IDENTITY_FORGET], values, NULL);
+								   model->schema), 1, type);
+	query_execute(model->plan[PLAN_IDENTITY_FORGET], &keys, NULL);
 	span_end(&span);
-	record_forget_history(run->model, CONTACTS, values[0]);
+	record_forget_history(run->model, CONTACTS, keys);
 }
 
 /*
@@ -609,7 +514,7 @@ void
 record_forget_history(Model *model, TableKind kind, Datum keys)
 {
 	static const char *const tables[] = {"stage_history",
-	"lead_status_history", "segment_history"};
+	"lead_status_history", "past_membership"};
 	const char *object = kind == CONTACTS ? "contact" : "company";
 	KeyType    *key = kind == CONTACTS ? &model->contact_key :
 		&model->company_key;

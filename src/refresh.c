@@ -32,6 +32,7 @@
 
 #include "evaluate.h"
 #include "meaning.h"
+#include "member.h"
 #include "refresh.h"
 
 #define BATCH 5000
@@ -195,12 +196,12 @@ refresh_scan(ContactScan *scan)
 					 contacts->column[ROLE_KEY].quoted,
 					 scan->rows ? ", c" : ", NULL",
 					 company ? ", co" : ", NULL");
-	if (scan->member_of != NULL)
+	if (scan->member_of != 0)
 		appendStringInfo(&sql, ", c.%s OPERATOR(pg_catalog.=) ANY (SELECT m.contact"
-						 " FROM %s.segment_member AS m"
-						 " WHERE m.segment OPERATOR(pg_catalog.=) %s)",
+						 " FROM %s.membership AS m"
+						 " WHERE m.segment_id OPERATOR(pg_catalog.=) %d)",
 						 contacts->column[ROLE_KEY].quoted, model->schema,
-						 quote_literal_cstr(scan->member_of));
+						 scan->member_of);
 	else
 		appendStringInfoString(&sql, ", NULL::pg_catalog.bool");
 	for (int i = 0; i < scan->natoms; i++)
@@ -328,8 +329,6 @@ needs_events(SegmentsArg *arg)
 	ContactScan *scan = &arg->scan;
 	Model	   *model = scan->model;
 	Work		work = {0};
-	Oid			types[1] = {TEXTOID};
-	Datum		values[1] = {CStringGetTextDatum(arg->only->name)};
 	UserSpan	span;
 	uint64		members;
 	bool		holds;
@@ -355,9 +354,10 @@ needs_events(SegmentsArg *arg)
 	if (holds)
 		return false;
 	span_write(&span, model->owner);
-	members = query_once(psprintf("SELECT FROM %s.segment_member"
-								  " WHERE segment OPERATOR(pg_catalog.=) $1 LIMIT 1",
-								  model->schema), 1, types, values, NULL);
+	members = query_once(psprintf("SELECT FROM %s.membership"
+								  " WHERE segment_id OPERATOR(pg_catalog.=) %d LIMIT 1",
+								  model->schema, arg->only->id),
+						 0, NULL, NULL, NULL);
 	span_end(&span);
 	return members == 0;
 }
@@ -441,7 +441,7 @@ refresh_try(void *task)
 			predicate->company_columns != NULL;
 		arg->scan.events_only = needs_events(arg);
 		if (!arg->scan.events_only)
-			arg->scan.member_of = arg->only->name;
+			arg->scan.member_of = arg->only->id;
 	}
 	refresh_scan(&arg->scan);
 }
@@ -511,7 +511,7 @@ refresh_segments(Model *model, List *segments)
 		arg.only = NULL;
 		arg.scan.rows = false;
 		arg.scan.events_only = false;
-		arg.scan.member_of = NULL;
+		arg.scan.member_of = 0;
 		refresh_scan(&arg.scan);
 	}
 	if (arg.probe != NULL)
@@ -668,23 +668,9 @@ refresh_is_member(Model *model, Datum contact, const char *text, int segment)
 void
 refresh_forget(Model *model, TableKind kind)
 {
-	static const char *const contact_statements[] = {
-		"INSERT INTO %1$s.segment_history (contact, segment, change, at, noticed_at, cause)"
-		" SELECT contact, segment, 'left', pg_catalog.now(), pg_catalog.clock_timestamp(), 'update'"
-		" FROM %1$s.segment_member",
-		"TRUNCATE %1$s.segment_member, %1$s.contact_state, %1$s.identity",
-		"DELETE FROM %1$s.stage_count WHERE object OPERATOR(pg_catalog.=) 'contact'",
-		NULL
-	};
-	static const char *const company_statements[] = {
-		"DELETE FROM %1$s.stage_count WHERE object OPERATOR(pg_catalog.=) 'company'",
-		NULL
-	};
 	static const char *const histories[2][2] = {
 		{"stage_history", "stage"}, {"lead_status_history", "status"}
 	};
-	const char *const *statement = kind == CONTACTS ? contact_statements :
-		company_statements;
 	const char *object = kind == CONTACTS ? "contact" : "company";
 	UserSpan	span;
 
@@ -710,8 +696,15 @@ refresh_forget(Model *model, TableKind kind)
 	/* Not while a tick sums up: its sums would stay. */
 	query_once(psprintf("LOCK TABLE %s.stage_count IN SHARE ROW EXCLUSIVE MODE",
 						model->schema), 0, NULL, NULL, NULL);
-	for (; *statement != NULL; statement++)
-		query_once(psprintf(*statement, model->schema), 0, NULL, NULL, NULL);
+	if (kind == CONTACTS)
+	{
+		member_forget_all(model);
+		query_once(psprintf("TRUNCATE %1$s.contact_state, %1$s.identity",
+							model->schema), 0, NULL, NULL, NULL);
+	}
+	query_once(psprintf("DELETE FROM %s.stage_count"
+						" WHERE object OPERATOR(pg_catalog.=) '%s'",
+						model->schema, object), 0, NULL, NULL, NULL);
 	span_end(&span);
 	record_forget_history(model, kind, 0);
 	SPI_finish();

@@ -22,7 +22,7 @@ typedef struct ContactScan
 	Atom	  **atoms;
 	bool		rows;			/* with the contact's and company's row */
 	bool		events_only;	/* contacts without such events do not matter */
-	const char *member_of;		/* with membership of this segment, or NULL */
+	int			member_of;		/* with membership of this segment, or 0 */
 	Snapshot	snapshot;		/* NULL: the newest */
 	void		(*work) (struct ContactScan *scan);	/* called for each batch */
 

@@ -296,10 +296,11 @@ load_settings(Model *model)
 }
 
 /*
- * What the state reader needs to know of contact_state.
+ * What the engine needs to know of the tables that it reads and writes without
+ * a plan.
  */
 static void
-load_state_table(Model *model, Oid schema)
+load_own_tables(Model *model, Oid schema)
 {
 	Relation	rel;
 
@@ -308,6 +309,14 @@ load_state_table(Model *model, Oid schema)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("table %s.contact_state does not exist", model->schema)));
+	model->membership_relid = get_relname_relid("membership", schema);
+	model->segment_change = get_relname_relid("segment_change", schema);
+	if (!OidIsValid(model->membership_relid) ||
+		!OidIsValid(model->segment_change))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table %s.membership or sequence %s.segment_change does not exist",
+						model->schema, model->schema)));
 	model->task_relid = get_relname_relid("task", schema);
 	rel = table_open(model->state_relid, AccessShareLock);
 	RelationGetIndexList(rel);
@@ -393,7 +402,7 @@ load_configuration(Model *model, Oid *relids)
 			load_table(model, kind, relids[kind]);
 	load_key_types(model);
 	load_company_key(model);
-	load_state_table(model, schema);
+	load_own_tables(model, schema);
 	MemoryContextSwitchTo(old);
 
 	span_write(&span, model->owner);

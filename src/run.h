@@ -316,7 +316,6 @@ extern void stripe_settle(Model *model, Bitmapset *stripes);
 
 /* record.c: what was decided, written down */
 extern void record_states(Run *run);
-extern void record_members(Run *run);
 extern void record_stage_changes(Run *run, List *changes);
 extern void record_deal_changes(Run *run, List *changes);
 extern void record_outbox(Run *run, Bulk *rows);

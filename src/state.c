@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * state.c
- *	  The packed state of a contact, and how it is read.
+ *	  The packed state of a contact.
  *
  * A row of contact_state keeps what decides: for each atom that is not at
  * its default a count or a truth, and the instant at which time alone may
@@ -21,43 +21,14 @@
  * Numbers are those of the model's own tables, never Oids, so that the state
  * survives dump and restore.  Byte order is fixed (network order).
  *
- * Reading goes directly to the table through its primary key, on a snapshot
- * taken when the reader is opened: one look-up is all that most events cost.
- * Writing is done by SQL, in record.c, with one exception.
- *
- * A transaction of many single-row statements about one contact would update
- * its row once a statement, and each update would walk all versions that the
- * transaction has left behind, which nobody can prune before it ends.  So a
- * row version that this very (sub)transaction has made is overwritten in
- * place (state_overwrite).  Nobody else can see it, and if the
- * (sub)transaction is rolled back it goes as a whole; a version made outside
- * a savepoint is left alone after it.  The new row must have the length of
- * the old one and the same due time, which is indexed.  A reader of our own
- * transaction that had opened a snapshot before the change, such as a
- * user's cursor over contact_state, sees the new state: it is nobody's but the
- * engine's, which always reads the newest.
- *
  * Results are allocated in the current memory context.
  *
  *-------------------------------------------------------------------------
  */
 #include "lifecycle.h"
 
-#include "access/generic_xlog.h"
-#include "access/heapam.h"
-#include "access/htup_details.h"
-#include "access/tableam.h"
-#include "access/table.h"
-#include "access/xact.h"
-#include "access/xlog.h"
-#include "catalog/catalog.h"
 #include "port/pg_bswap.h"
-#include "storage/bufmgr.h"
-#include "utils/lsyscache.h"
-#include "utils/memutils.h"
-#include "utils/snapmgr.h"
 
-#include "counter.h"
 #include "state.h"
 
 #define STATE_VERSION	1
@@ -67,10 +38,8 @@
 #define COUNT_UNKNOWN	0x02
 #define COUNT_SHIFT		2
 
-/* Attribute numbers in contact_state, as model.sql creates it. */
-#define ATTR_DUE	2
-#define ATTR_CLOCK	3
-#define ATTR_STATE	4
+/* Bytes of the longest variable-length number. */
+#define MAX_VARINT		10
 
 static uint64
 get_varint(const uint8 **at, const uint8 *end)
@@ -95,15 +64,16 @@ get_varint(const uint8 **at, const uint8 *end)
 	}
 }
 
-static void
-put_varint(StringInfo buffer, uint64 value)
+static uint8 *
+put_varint(uint8 *at, uint64 value)
 {
 	while (value >= 0x80)
 	{
-		appendStringInfoCharMacro(buffer, (char) (value | 0x80));
+		*at++ = (uint8) (value | 0x80);
 		value >>= 7;
 	}
-	appendStringInfoCharMacro(buffer, (char) value);
+	*at++ = (uint8) value;
+	return at;
 }
 
 /*
@@ -183,230 +153,71 @@ state_unpack(const bytea *packed)
 }
 
 /*
+ * An entry that says what no entry says is left out.
+ */
+static bool
+is_default(const StateRow *row, const AtomState *atom)
+{
+	return atom->id <= row->known && atom->count == 0 &&
+		atom->due == NOT_DUE && !atom->unknown;
+}
+
+/*
  * state_pack: the bytea of a state.
  */
 bytea *
 state_pack(const StateRow *row)
 {
-	StringInfoData buffer;
+	uint8		small[512];
+	Size		most = VARHDRSZ + 2 + 3 * MAX_VARINT +
+		row->natoms * (2 * MAX_VARINT + sizeof(uint64)) +
+		row->nsegments * MAX_VARINT;
+	uint8	   *start = most <= sizeof(small) ? small : palloc(most);
+	uint8	   *at = start + VARHDRSZ;
+	bytea	   *result;
 	int			id = 0;
 	int			natoms = 0;
 
-	initStringInfo(&buffer);
-	appendStringInfoSpaces(&buffer, VARHDRSZ);
-	appendStringInfoCharMacro(&buffer, STATE_VERSION);
-	appendStringInfoCharMacro(&buffer, row->orphan ? STATE_ORPHAN : 0);
-	put_varint(&buffer, row->known);
-
-	/* An entry that says what no entry says is left out. */
-#define IS_DEFAULT(atom) \
-	((atom)->id <= row->known && (atom)->count == 0 && \
-	 (atom)->due == NOT_DUE && !(atom)->unknown)
-
+	*at++ = STATE_VERSION;
+	*at++ = row->orphan ? STATE_ORPHAN : 0;
+	at = put_varint(at, row->known);
 	for (int i = 0; i < row->natoms; i++)
-		if (!IS_DEFAULT(&row->atoms[i]))
+		if (!is_default(row, &row->atoms[i]))
 			natoms++;
-	put_varint(&buffer, natoms);
+	at = put_varint(at, natoms);
 	for (int i = 0; i < row->natoms; i++)
 	{
 		const AtomState *atom = &row->atoms[i];
 		bool		has_due = atom->due != NOT_DUE;
 
-		if (IS_DEFAULT(atom))
+		if (is_default(row, atom))
 			continue;
-		put_varint(&buffer, atom->id - id);
+		at = put_varint(at, atom->id - id);
 		id = atom->id;
-		put_varint(&buffer, ((uint64) atom->count << COUNT_SHIFT) |
-				   (atom->unknown ? COUNT_UNKNOWN : 0) |
-				   (has_due ? COUNT_HAS_DUE : 0));
+		at = put_varint(at, ((uint64) atom->count << COUNT_SHIFT) |
+						(atom->unknown ? COUNT_UNKNOWN : 0) |
+						(has_due ? COUNT_HAS_DUE : 0));
 		if (has_due)
 		{
 			uint64		due = pg_hton64((uint64) atom->due);
 
-			appendBinaryStringInfo(&buffer, (char *) &due, sizeof(due));
+			memcpy(at, &due, sizeof(due));
+			at += sizeof(due);
 		}
 	}
 	id = 0;
-	put_varint(&buffer, row->nsegments);
+	at = put_varint(at, row->nsegments);
 	for (int i = 0; i < row->nsegments; i++)
 	{
-		put_varint(&buffer, row->segments[i] - id);
+		at = put_varint(at, row->segments[i] - id);
 		id = row->segments[i];
 	}
-	SET_VARSIZE(buffer.data, buffer.len);
-	return (bytea *) buffer.data;
-}
-
-/*
- * state_begin_read: open a look-up.  Takes AccessShareLock on contact_state
- * and its primary key, kept to the end of the transaction.  Our own changes
- * so far are visible to it, and what others have committed until now.
- */
-StateReader *
-state_begin_read(Model *model)
-{
-	CommandCounterIncrement();
-	return state_begin_read_at(model, GetLatestSnapshot());
-}
-
-/*
- * state_begin_read_at: the same on a given snapshot.
- */
-StateReader *
-state_begin_read_at(Model *model, Snapshot snapshot)
-{
-	StateReader *reader = palloc(sizeof(StateReader));
-
-	reader->model = model;
-	reader->table = table_open(model->state_relid, AccessShareLock);
-	reader->index = index_open(model->state_index, AccessShareLock);
-	reader->snapshot = RegisterSnapshot(snapshot);
-	reader->equals =
-		get_opcode(get_opfamily_member(reader->index->rd_opfamily[0],
-									   reader->index->rd_opcintype[0],
-									   reader->index->rd_opcintype[0],
-									   BTEqualStrategyNumber));
-	reader->slot = table_slot_create(reader->table, NULL);
-	reader->scan = compat_index_beginscan(reader->table, reader->index,
-										  reader->snapshot, 1);
-	return reader;
-}
-
-void
-state_end_read(StateReader *reader)
-{
-	index_endscan(reader->scan);
-	ExecDropSingleTupleTableSlot(reader->slot);
-	UnregisterSnapshot(reader->snapshot);
-	index_close(reader->index, NoLock);
-	table_close(reader->table, NoLock);
-	pfree(reader);
-}
-
-/*
- * state_read: the state of a contact, NULL if there is no row.
- */
-StateRow *
-state_read(StateReader *reader, Datum contact)
-{
-	ScanKeyData scankey;
-	StateRow   *row;
-	Datum		value;
-	bool		isnull;
-	bool		found;
-	MemoryContext old;
-
-	counter_add(COUNT_STATE_READS, 1);
-	ScanKeyEntryInitialize(&scankey, 0, 1, BTEqualStrategyNumber, InvalidOid,
-						   reader->index->rd_indcollation[0],
-						   reader->equals, contact);
-
-	/*
-	 * The scan keeps memory of its own from one call to the next (the list of
-	 * dead index entries), so it must not come from a context that the caller
-	 * resets in between.
-	 */
-	old = MemoryContextSwitchTo(GetMemoryChunkContext(reader));
-	index_rescan(reader->scan, &scankey, 1, NULL, 0);
-	found = index_getnext_slot(reader->scan, ForwardScanDirection,
-							   reader->slot);
-	MemoryContextSwitchTo(old);
-	if (!found)
-		return NULL;
-
-	value = slot_getattr(reader->slot, ATTR_STATE, &isnull);
-	row = state_unpack(DatumGetByteaPP(value));
-	row->tid = reader->slot->tts_tid;
-	value = slot_getattr(reader->slot, ATTR_CLOCK, &isnull);
-	row->clock = isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
-	value = slot_getattr(reader->slot, ATTR_DUE, &isnull);
-	row->due = isnull ? NOT_DUE : DatumGetTimestampTz(value);
-	return row;
-}
-
-/*
- * The row with another clock and state in the form in which it would be
- * stored, or NULL if it cannot take the place of the one that is there.
- */
-static HeapTuple
-form_in_place(Relation table, HeapTuple old, TimestampTz due,
-			  TimestampTz clock, bytea *packed)
-{
-	TupleDesc	desc = RelationGetDescr(table);
-	Datum	   *values = palloc(desc->natts * sizeof(Datum));
-	bool	   *nulls = palloc(desc->natts * sizeof(bool));
-	HeapTuple	new;
-
-	if (HeapTupleHasExternal(old))
-		return NULL;
-	heap_deform_tuple(old, desc, values, nulls);
-	if (nulls[ATTR_CLOCK - 1] || nulls[ATTR_STATE - 1] ||
-		nulls[ATTR_DUE - 1] != (due == NOT_DUE) ||
-		(!nulls[ATTR_DUE - 1] &&
-		 DatumGetTimestampTz(values[ATTR_DUE - 1]) != due))
-		return NULL;
-	values[ATTR_CLOCK - 1] = TimestampTzGetDatum(clock);
-	values[ATTR_STATE - 1] = PointerGetDatum(packed);
-	new = heap_form_tuple(desc, values, nulls);
-	return new->t_len == old->t_len &&
-		new->t_data->t_hoff == old->t_data->t_hoff ? new : NULL;
-}
-
-/*
- * state_overwrite: write a state in the place of the row at this address, if
- * the current (sub)transaction has made it.  False if it has not, or the
- * row does not fit; nothing is written then.  The caller holds the lock on
- * the contact; takes RowExclusiveLock on contact_state.
- */
-bool
-state_overwrite(Model *model, const ItemPointerData *tid, TimestampTz due,
-				TimestampTz clock, bytea *packed)
-{
-	TransactionId self = GetCurrentTransactionIdIfAny();
-	Relation	table;
-	Buffer		buffer;
-	ItemId		item;
-	HeapTupleData old;
-	HeapTuple	new = NULL;
-
-	if (!TransactionIdIsValid(self) || !ItemPointerIsValid(tid))
-		return false;
-	table = table_open(model->state_relid, RowExclusiveLock);
-	if (table->rd_tableam != GetHeapamTableAmRoutine() ||
-		table->trigdesc != NULL || RelationIsLogicallyLogged(table))
-	{
-		table_close(table, NoLock);
-		return false;
-	}
-	buffer = ReadBuffer(table, ItemPointerGetBlockNumber(tid));
-	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-	item = PageGetItemId(BufferGetPage(buffer), ItemPointerGetOffsetNumber(tid));
-	if (ItemIdIsNormal(item))
-	{
-		old.t_self = *tid;
-		old.t_tableOid = RelationGetRelid(table);
-		old.t_len = ItemIdGetLength(item);
-		old.t_data = (HeapTupleHeader) PageGetItem(BufferGetPage(buffer), item);
-		if (HeapTupleHeaderGetRawXmin(old.t_data) == self &&
-			(old.t_data->t_infomask & HEAP_XMAX_INVALID) != 0)
-			new = form_in_place(table, &old, due, clock, packed);
-	}
-	if (new != NULL)
-	{
-		GenericXLogState *xlog = GenericXLogStart(table);
-		Page		page = GenericXLogRegisterBuffer(xlog, buffer, 0);
-		char	   *place = PageGetItem(page,
-										PageGetItemId(page,
-													  ItemPointerGetOffsetNumber(tid)));
-
-		memcpy(place + new->t_data->t_hoff,
-			   (char *) new->t_data + new->t_data->t_hoff,
-			   new->t_len - new->t_data->t_hoff);
-		GenericXLogFinish(xlog);
-	}
-	UnlockReleaseBuffer(buffer);
-	table_close(table, NoLock);
-	return new != NULL;
+	result = palloc(at - start);
+	memcpy(result, start, at - start);
+	SET_VARSIZE(result, at - start);
+	if (start != small)
+		pfree(start);
+	return result;
 }
 
 /*

@@ -54,11 +54,13 @@ typedef struct StateReader
 	Relation	table;
 	Relation	index;
 	Snapshot	snapshot;
+	BlockNumber blocks;			/* of the table, when it was opened */
 	IndexScanDesc scan;
 	TupleTableSlot *slot;
 	RegProcedure equals;
 } StateReader;
 
+/* state_table.c: rows found, and overwritten in place */
 extern StateReader *state_begin_read(Model *model);
 extern StateReader *state_begin_read_at(Model *model, Snapshot snapshot);
 extern StateRow *state_read(StateReader *reader, Datum contact);
@@ -68,6 +70,7 @@ extern bool state_overwrite(Model *model, const ItemPointerData *tid,
 							TimestampTz due, TimestampTz clock,
 							bytea *packed);
 
+/* state.c: the packed state */
 extern StateRow *state_new(int known);
 extern StateRow *state_unpack(const bytea *packed);
 extern bytea *state_pack(const StateRow *row);

@@ -31,6 +31,7 @@
 #include "utils/snapmgr.h"
 
 #include "evaluate.h"
+#include "member.h"
 #include "refresh.h"
 #include "score.h"
 
@@ -441,27 +442,13 @@ count_stages(Model *model, TableKind kind)
 Datum
 rebuild_tables(PG_FUNCTION_ARGS)
 {
-	static const char *const statements[] = {
-		"DELETE FROM %1$s.segment_member AS x WHERE NOT EXISTS ("
-		"SELECT FROM %1$s.contact_state AS s JOIN %1$s.segment AS g"
-		" ON g.name OPERATOR(pg_catalog.=) x.segment"
-		" WHERE s.contact OPERATOR(pg_catalog.=) x.contact"
-		" AND g.id OPERATOR(pg_catalog.=) ANY (lifecycle.state_segments(s.state)))",
-		"INSERT INTO %1$s.segment_member (segment, contact, entered_at)"
-		" SELECT g.name, s.contact, COALESCE(s.clock, pg_catalog.now())"
-		" FROM %1$s.contact_state AS s"
-		" CROSS JOIN LATERAL pg_catalog.unnest(lifecycle.state_segments(s.state)) AS u (id)"
-		" JOIN %1$s.segment AS g ON g.id OPERATOR(pg_catalog.=) u.id"
-		" ON CONFLICT (segment, contact) DO NOTHING"
-	};
 	Model	   *model = model_by_name(text_argument(fcinfo, 0, "model"));
 	UserSpan	span;
 
 	model_check_owner(model);
 	SPI_connect();
 	span_write(&span, model->owner);
-	for (int i = 0; i < (int) lengthof(statements); i++)
-		query_once(psprintf(statements[i], model->schema), 0, NULL, NULL, NULL);
+	member_rebuild(model);
 	count_stages(model, CONTACTS);
 	count_stages(model, COMPANIES);
 	span_end(&span);

@@ -167,32 +167,90 @@ COMMENT ON COLUMN %1$I.contact_state.due IS 'when lifecycle_tick must look at th
 COMMENT ON COLUMN %1$I.contact_state.clock IS 'the clock when the row was last evaluated';
 COMMENT ON COLUMN %1$I.contact_state.state IS 'packed state of atoms and segments; its form is the engine''s own';
 
-CREATE TABLE %1$I.segment_member (
+-- A membership is written once when a contact enters, and moves to
+-- past_membership when it leaves: the views segment_member and segment_history
+-- below show both.  Columns of fixed length come first, to save space.
+CREATE SEQUENCE %1$I.segment_change;
+COMMENT ON SEQUENCE %1$I.segment_change IS 'numbers the changes of memberships: id in segment_history';
+
+CREATE TABLE %1$I.membership (
+	id			bigint NOT NULL,
+	entered_at	timestamptz NOT NULL,
+	noticed_at	timestamptz NOT NULL,
+	event_at	timestamptz,
+	segment_id	integer NOT NULL,
+	contact		%2$s NOT NULL,
+	cause		text NOT NULL,
+	event		text,
+	PRIMARY KEY (segment_id, contact)
+);
+CREATE INDEX membership_entered_at ON %1$I.membership USING brin (entered_at);
+COMMENT ON TABLE %1$I.membership IS 'who is in which segment now, and how each came in; read it by the views segment_member and segment_history';
+COMMENT ON COLUMN %1$I.membership.id IS 'number of the change by which the contact entered';
+COMMENT ON COLUMN %1$I.membership.entered_at IS 'when the contact entered, by the model''s clock';
+COMMENT ON COLUMN %1$I.membership.noticed_at IS 'when the engine noticed it, by the time of day';
+COMMENT ON COLUMN %1$I.membership.event_at IS 'time of the event that caused it, if one did';
+COMMENT ON COLUMN %1$I.membership.segment_id IS 'number of the segment';
+COMMENT ON COLUMN %1$I.membership.contact IS 'key of the contact';
+COMMENT ON COLUMN %1$I.membership.cause IS 'what made the contact enter, as in segment_history';
+COMMENT ON COLUMN %1$I.membership.event IS 'name of the event that caused it, if one did';
+
+CREATE TABLE %1$I.past_membership (
+	id			bigint NOT NULL,
+	entered_at	timestamptz NOT NULL,
+	noticed_at	timestamptz NOT NULL,
+	event_at	timestamptz,
+	left_id		bigint NOT NULL,
+	left_at		timestamptz NOT NULL,
+	left_noticed_at timestamptz NOT NULL,
+	left_event_at timestamptz,
 	segment		text NOT NULL,
 	contact		%2$s NOT NULL,
-	entered_at	timestamptz NOT NULL,
-	PRIMARY KEY (segment, contact)
+	cause		text NOT NULL,
+	event		text,
+	left_cause	text NOT NULL,
+	left_event	text
 );
-CREATE INDEX segment_member_contact ON %1$I.segment_member (contact);
-COMMENT ON TABLE %1$I.segment_member IS 'who is in which segment now';
+CREATE INDEX past_membership_contact ON %1$I.past_membership (contact);
+CREATE INDEX past_membership_entered_at ON %1$I.past_membership USING brin (entered_at);
+CREATE INDEX past_membership_left_at ON %1$I.past_membership USING brin (left_at);
+COMMENT ON TABLE %1$I.past_membership IS 'who was in which segment from when to when; read it by the view segment_history';
+COMMENT ON COLUMN %1$I.past_membership.id IS 'number of the change by which the contact entered';
+COMMENT ON COLUMN %1$I.past_membership.entered_at IS 'when the contact entered, by the model''s clock';
+COMMENT ON COLUMN %1$I.past_membership.noticed_at IS 'when the engine noticed it, by the time of day';
+COMMENT ON COLUMN %1$I.past_membership.event_at IS 'time of the event that caused it, if one did';
+COMMENT ON COLUMN %1$I.past_membership.left_id IS 'number of the change by which the contact left';
+COMMENT ON COLUMN %1$I.past_membership.left_at IS 'when the contact left, by the model''s clock';
+COMMENT ON COLUMN %1$I.past_membership.left_noticed_at IS 'when the engine noticed that, by the time of day';
+COMMENT ON COLUMN %1$I.past_membership.left_event_at IS 'time of the event that caused it, if one did';
+COMMENT ON COLUMN %1$I.past_membership.segment IS 'name of the segment';
+COMMENT ON COLUMN %1$I.past_membership.contact IS 'key of the contact';
+COMMENT ON COLUMN %1$I.past_membership.cause IS 'what made the contact enter, as in segment_history';
+COMMENT ON COLUMN %1$I.past_membership.event IS 'name of the event that caused it, if one did';
+COMMENT ON COLUMN %1$I.past_membership.left_cause IS 'what made the contact leave, as in segment_history';
+COMMENT ON COLUMN %1$I.past_membership.left_event IS 'name of the event that caused it, if one did';
+
+CREATE VIEW %1$I.segment_member WITH (security_invoker = true) AS
+SELECT s.name AS segment, m.contact, m.entered_at
+  FROM %1$I.membership m
+  JOIN %1$I.segment s ON s.id = m.segment_id;
+COMMENT ON VIEW %1$I.segment_member IS 'who is in which segment now';
 COMMENT ON COLUMN %1$I.segment_member.segment IS 'name of the segment';
 COMMENT ON COLUMN %1$I.segment_member.contact IS 'key of the contact';
 COMMENT ON COLUMN %1$I.segment_member.entered_at IS 'when the contact entered: at in segment_history';
 
-CREATE TABLE %1$I.segment_history (
-	id			bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	contact		%2$s NOT NULL,
-	segment		text NOT NULL,
-	change		text NOT NULL CHECK (change IN ('entered', 'left')),
-	at			timestamptz NOT NULL,
-	noticed_at	timestamptz NOT NULL,
-	cause		text NOT NULL,
-	event		text,
-	event_at	timestamptz
-);
-CREATE INDEX segment_history_at ON %1$I.segment_history USING brin (at);
-CREATE INDEX segment_history_contact ON %1$I.segment_history (contact);
-COMMENT ON TABLE %1$I.segment_history IS 'who entered and left which segment, and when';
+CREATE VIEW %1$I.segment_history WITH (security_invoker = true) AS
+SELECT m.id, m.contact, s.name AS segment, 'entered'::text AS change, m.entered_at AS at,
+	   m.noticed_at, m.cause, m.event, m.event_at
+  FROM %1$I.membership m
+  JOIN %1$I.segment s ON s.id = m.segment_id
+UNION ALL
+SELECT p.id, p.contact, p.segment, 'entered'::text, p.entered_at, p.noticed_at, p.cause, p.event, p.event_at
+  FROM %1$I.past_membership p
+UNION ALL
+SELECT p.left_id, p.contact, p.segment, 'left'::text, p.left_at, p.left_noticed_at, p.left_cause, p.left_event, p.left_event_at
+  FROM %1$I.past_membership p;
+COMMENT ON VIEW %1$I.segment_history IS 'who entered and left which segment, and when';
 COMMENT ON COLUMN %1$I.segment_history.id IS 'number of the change';
 COMMENT ON COLUMN %1$I.segment_history.contact IS 'key of the contact';
 COMMENT ON COLUMN %1$I.segment_history.segment IS 'name of the segment';
@@ -441,8 +499,8 @@ AS $$
 		'contact_state',
 		'identity',
 		'contact_merge',
-		'segment_member',
-		'segment_history',
+		'membership',
+		'past_membership',
 		'stage_history',
 		'lead_status_history',
 		'deal_history',

@@ -276,6 +276,23 @@ $$;
 COMMENT ON FUNCTION lifecycle.uses_of_segment(lifecycle.model, text) IS
 'the segments and rules whose text names a segment by in_segment, in words';
 
+CREATE FUNCTION lifecycle.segment_size(m lifecycle.model, segment_name text) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	members bigint;
+BEGIN
+	EXECUTE format('SELECT count(*) FROM %1$I.membership
+					WHERE segment_id = (SELECT id FROM %1$I.segment WHERE name = $1)', m.name)
+		INTO members USING segment_name;
+	RETURN members;
+END
+$$;
+
+COMMENT ON FUNCTION lifecycle.segment_size(lifecycle.model, text) IS
+'the number of members of a segment';
+
 CREATE FUNCTION @extschema@.lifecycle_add_segment(
 	model text, name text, predicate text, stage text DEFAULT NULL, description text DEFAULT NULL)
 RETURNS bigint
@@ -284,14 +301,12 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	m lifecycle.model := lifecycle.find_own_model(model);
-	members bigint;
 BEGIN
 	PERFORM lifecycle.lock_model(m.name);
 	PERFORM lifecycle.insert_segment(m, name, predicate, stage, description);
 	PERFORM lifecycle.reload(m.name);
 	PERFORM lifecycle.take_in(m.name, ARRAY[name]);
-	EXECUTE format('SELECT count(*) FROM %I.segment_member WHERE segment = $1', m.name) INTO members USING name;
-	RETURN members;
+	RETURN lifecycle.segment_size(m, name);
 END
 $$;
 
@@ -311,7 +326,6 @@ DECLARE
 	segment_name text;
 	uses text[];
 	old_rule text;
-	members bigint;
 BEGIN
 	PERFORM lifecycle.lock_model(m.name);
 	old_name := lifecycle.find_name(m.name, 'segment', name);
@@ -330,8 +344,7 @@ BEGIN
 				HINT = format('Take in_segment(%L) out of their texts first, with lifecycle_alter_segment or lifecycle_alter_rule.', old_name);
 		END IF;
 		EXECUTE format('UPDATE %I.segment SET name = $2 WHERE name = $1', m.name) USING old_name, segment_name;
-		EXECUTE format('UPDATE %I.segment_member SET segment = $2 WHERE segment = $1', m.name) USING old_name, segment_name;
-		EXECUTE format('UPDATE %I.segment_history SET segment = $2 WHERE segment = $1', m.name) USING old_name, segment_name;
+		EXECUTE format('UPDATE %I.past_membership SET segment = $2 WHERE segment = $1', m.name) USING old_name, segment_name;
 		EXECUTE format('UPDATE %I.rule SET of = $2 WHERE on_ IN (''segment entered'', ''segment left'') AND of = $1', m.name)
 			USING old_name, segment_name;
 		EXECUTE format('UPDATE %I.rule SET segment = $2 WHERE segment = $1', m.name) USING old_name, segment_name;
@@ -361,8 +374,7 @@ BEGIN
 	IF predicate IS NOT NULL THEN
 		PERFORM lifecycle.take_in(m.name, lifecycle.with_dependents(m.name, ARRAY[segment_name]));
 	END IF;
-	EXECUTE format('SELECT count(*) FROM %I.segment_member WHERE segment = $1', m.name) INTO members USING segment_name;
-	RETURN members;
+	RETURN lifecycle.segment_size(m, segment_name);
 END
 $$;
 
@@ -384,13 +396,13 @@ BEGIN
 		lifecycle.uses_of_segment(m, segment_name)
 		|| lifecycle.rules_that_use(m, 'on_ IN (''segment entered'', ''segment left'') AND of = $1 AND segment IS NULL', segment_name),
 		'Drop them first, or take the segment out of their texts.');
-	EXECUTE format($sql$
-		INSERT INTO %1$I.segment_history (contact, segment, change, at, noticed_at, cause)
-		SELECT contact, segment, 'left', $2, clock_timestamp(), 'rebuild' FROM %1$I.segment_member WHERE segment = $1 $sql$, m.name)
-		USING segment_name, lifecycle.model_clock(m.name);
-	EXECUTE format('DELETE FROM %I.segment_member WHERE segment = $1', m.name) USING segment_name;
-	EXECUTE format('DELETE FROM %I.rule WHERE segment = $1', m.name) USING segment_name;
 	EXECUTE format('SELECT id FROM %I.segment WHERE name = $1', m.name) INTO segment_id USING segment_name;
+	EXECUTE format($sql$
+		WITH gone AS (DELETE FROM %1$I.membership WHERE segment_id = $1 RETURNING *)
+		INSERT INTO %1$I.past_membership (id, entered_at, noticed_at, event_at, left_id, left_at, left_noticed_at, segment, contact, cause, event, left_cause)
+		SELECT id, entered_at, noticed_at, event_at, nextval($3), $4, clock_timestamp(), $2, contact, cause, event, 'rebuild' FROM gone $sql$, m.name)
+		USING segment_id, segment_name, format('%I.segment_change', m.name)::regclass, lifecycle.model_clock(m.name);
+	EXECUTE format('DELETE FROM %I.rule WHERE segment = $1', m.name) USING segment_name;
 	PERFORM lifecycle.release_atoms(m.name, segment_id);
 	EXECUTE format('DELETE FROM %I.segment WHERE name = $1', m.name) USING segment_name;
 	PERFORM lifecycle.arrange(m.name, 'rule', NULL, NULL, NULL);

@@ -36,7 +36,7 @@ BEGIN
 
 	RETURN QUERY EXECUTE format('SELECT ''contacts known'', count(*)::text, NULL::text FROM %I.contact_state', m.name);
 	RETURN QUERY EXECUTE format($sql$
-		SELECT 'segments', count(*)::text, (SELECT count(*) || ' memberships' FROM %1$I.segment_member) FROM %1$I.segment $sql$, m.name);
+		SELECT 'segments', count(*)::text, (SELECT count(*) || ' memberships' FROM %1$I.membership) FROM %1$I.segment $sql$, m.name);
 	RETURN QUERY EXECUTE format($sql$
 		SELECT 'rules', count(*)::text, nullif(count(*) FILTER (WHERE NOT enabled), 0) || ' switched off' FROM %I.rule $sql$, m.name);
 	RETURN QUERY EXECUTE format($sql$

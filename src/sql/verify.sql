@@ -100,15 +100,19 @@ BEGIN
 	-- the table of members is what the states say
 	RETURN QUERY EXECUTE format($sql$
 		WITH packed AS (
-			SELECT s.contact, g.name FROM %1$I.contact_state s
-			CROSS JOIN LATERAL unnest(lifecycle.state_segments(s.state)) u (id)
-			JOIN %1$I.segment g ON g.id = u.id),
-		listed AS (SELECT contact, segment FROM %1$I.segment_member)
-		SELECT 'segment_member', x.contact::text, x.name, 'absent', 'present'
-		FROM (SELECT * FROM packed EXCEPT ALL SELECT * FROM listed) x
-		UNION ALL
-		SELECT 'segment_member', x.contact::text, x.segment, 'present', 'absent'
-		FROM (SELECT * FROM listed EXCEPT ALL SELECT * FROM packed) x $sql$, m.name);
+			SELECT s.contact, u.id FROM %1$I.contact_state s
+			CROSS JOIN LATERAL unnest(lifecycle.state_segments(s.state)) u (id)),
+		listed AS (SELECT contact, segment_id FROM %1$I.membership),
+		different AS (
+			SELECT x.*, 'absent' AS stored, 'present' AS computed
+			FROM (SELECT * FROM packed EXCEPT ALL SELECT * FROM listed) x
+			UNION ALL
+			SELECT x.*, 'present', 'absent'
+			FROM (SELECT * FROM listed EXCEPT ALL SELECT * FROM packed) x)
+		SELECT 'segment_member', d.contact::text, coalesce(g.name, 'segment ' || d.id), d.stored, d.computed
+		FROM different d
+		LEFT JOIN %1$I.segment g ON g.id = d.id
+		WHERE g.id IS NOT NULL OR d.stored = 'present' $sql$, m.name);
 
 	-- states of contacts that are not there any more
 	RETURN QUERY EXECUTE format($sql$

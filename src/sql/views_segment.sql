@@ -2,7 +2,7 @@
  * views_segment.sql
  *		Segments and timers.
  *
- * segment_size counts the rows of segment_member: its primary key starts with
+ * segment_size counts the rows of membership: its primary key starts with
  * the segment, so that the count of one segment reads no other.
  */
 CREATE FUNCTION lifecycle.view_definitions_segment(model text)
@@ -15,7 +15,7 @@ BEGIN
 		SELECT s.name AS segment,
 			   s.predicate,
 			   s.description,
-			   (SELECT count(*) FROM %1$I.segment_member m WHERE m.segment = s.name) AS contacts
+			   (SELECT count(*) FROM %1$I.membership m WHERE m.segment_id = s.id) AS contacts
 		  FROM %1$I.segment s$query$, model),
 		'Size of each segment, empty ones included.',
 		ARRAY[

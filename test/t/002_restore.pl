@@ -61,8 +61,8 @@ SELECT stage FROM sales.contacts WHERE id IN (80, 81) ORDER BY id;
 SELECT count(*) FROM sales.deals WHERE contact_id = 81 AND is_open;
 SQL
 
-my @kept = qw(stage lead_status pipeline deal_stage setting segment atom rule score_definition score_rule segment_member
-  segment_history stage_history lead_status_history deal_history outbox problem
+my @kept = qw(stage lead_status pipeline deal_stage setting segment atom rule score_definition score_rule membership
+  past_membership segment_member segment_history stage_history lead_status_history deal_history outbox problem
   contacts companies deals events);
 
 sub kept

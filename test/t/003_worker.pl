@@ -278,7 +278,7 @@ CREATE EXTENSION lifecycle;
 SELECT lifecycle_create('slow');
 SELECT lifecycle_add_segment('slow', 'Active', $$ did('Login', within => '1 second') $$);
 CREATE FUNCTION slow.wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1.5); RETURN NULL; END $$;
-CREATE TRIGGER wait AFTER DELETE ON slow.segment_member EXECUTE FUNCTION slow.wait();
+CREATE TRIGGER wait AFTER DELETE ON slow.membership EXECUTE FUNCTION slow.wait();
 INSERT INTO slow.contacts (email) SELECT n || '@example.com' FROM generate_series(1, 10000) n;
 INSERT INTO slow.events (contact_id, name) SELECT id, 'Login' FROM slow.contacts;
 SQL

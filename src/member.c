@@ -1,0 +1,349 @@
+/*-------------------------------------------------------------------------
+ *
+ * member.c
+ *	  Who is in which segment: memberships written down.
+ *
+ * A membership is a row of the table membership from the moment a contact
+ * enters, with all that segment_history says of that.  When the contact
+ * leaves, the row moves to past_membership and gets what is to be said of
+ * leaving.  Thus entering costs one row with one B-tree, and history and members cannot
+ * contradict each other; segment_member and segment_history are views.
+ *
+ * The index is by segment, then contact.  Who asks for one contact reaches it
+ * by looking up each segment.
+ *
+ * Locks: the caller holds those on the contacts, or on the tables, so that no
+ * two writers meet.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "lifecycle.h"
+
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "counter.h"
+#include "member.h"
+#include "write.h"
+
+/* Columns of membership, in the order in which model.sql creates them. */
+enum
+{
+	MEMBER_ID,
+	MEMBER_ENTERED_AT,
+	MEMBER_NOTICED_AT,
+	MEMBER_EVENT_AT,
+	MEMBER_SEGMENT,
+	MEMBER_CONTACT,
+	MEMBER_CAUSE,
+	MEMBER_EVENT,
+	MEMBER_COLUMNS
+};
+
+/* One more for those who leave. */
+#define MEMBER_NAME MEMBER_COLUMNS
+
+/* What moves to past_membership, of the row m, and of leaving. */
+#define PAST_COLUMNS \
+	"id, entered_at, noticed_at, event_at, left_id, left_at," \
+	" left_noticed_at, left_event_at, segment, contact, cause, event," \
+	" left_cause, left_event"
+
+/*
+ * Why a contact entered or left: the latest event that it had in this round,
+ * or what else made us look.
+ */
+static const char *
+member_cause(Run *run, Work *work, EventRef **event)
+{
+	ListCell   *cell;
+	bool		deal = false;
+
+	*event = NULL;
+	foreach(cell, work->hits)
+	{
+		Hit		   *hit = lfirst(cell);
+
+		deal |= hit->event == NULL;
+		/* An event that a merge moved is not why: the merge is. */
+		if (hit->event != NULL && !(hit->dirty && run_is_merge(run)) &&
+			(*event == NULL || hit->event->time >= (*event)->time))
+			*event = hit->event;
+	}
+	if (*event != NULL)
+		return "event";
+	if (run_is_merge(run))
+		return "merge";
+	if (work->change == NULL)
+		return deal ? "deal" : run->reason.cause;
+	switch (work->change->kind)
+	{
+		case CONTACT_INSERTED:
+		case CONTACT_DEFERRED:
+			return "import";
+		case CONTACT_UPDATED:
+			return run->reason.cause;
+		case CONTACT_DUE:
+			return "tick";
+		case CONTACT_REBUILT:
+			break;
+	}
+	return "rebuild";
+}
+
+/*
+ * The types of the columns, in the current memory context.
+ */
+static Oid *
+member_types(const Model *model)
+{
+	Oid		   *types = palloc((MEMBER_COLUMNS + 1) * sizeof(Oid));
+
+	types[MEMBER_ID] = INT8OID;
+	types[MEMBER_ENTERED_AT] = TIMESTAMPTZOID;
+	types[MEMBER_NOTICED_AT] = TIMESTAMPTZOID;
+	types[MEMBER_EVENT_AT] = TIMESTAMPTZOID;
+	types[MEMBER_SEGMENT] = INT4OID;
+	types[MEMBER_CONTACT] = model->contact_key.type;
+	types[MEMBER_CAUSE] = TEXTOID;
+	types[MEMBER_EVENT] = TEXTOID;
+	types[MEMBER_NAME] = TEXTOID;
+	return types;
+}
+
+static int
+compare_entered(const void *a, const void *b, void *arg)
+{
+	const Datum *segment = ((const Bulk *) arg)->values[MEMBER_SEGMENT];
+	int			left = *(const int *) a;
+	int			right = *(const int *) b;
+
+	if (segment[left] != segment[right])
+		return DatumGetInt32(segment[left]) < DatumGetInt32(segment[right]) ? -1 : 1;
+	return left - right;
+}
+
+/*
+ * The rows in the order of the index, to which they come by contact.
+ */
+static Bulk *
+sort_entered(Bulk *rows)
+{
+	int		   *order = palloc_extended(mul_size(rows->rows, sizeof(int)),
+										MCXT_ALLOC_HUGE);
+	Bulk	   *sorted = bulk_create(rows->columns, rows->types);
+
+	for (int i = 0; i < rows->rows; i++)
+		order[i] = i;
+	qsort_arg(order, rows->rows, sizeof(int), compare_entered, rows);
+	for (int i = 0; i < rows->rows; i++)
+		bulk_copy(sorted, rows, order[i]);
+	return sorted;
+}
+
+static void
+write_entered(Model *model, Bulk *rows)
+{
+	UserSpan	span;
+
+	if (rows->rows == 0)
+		return;
+	if (rows->rows > 1)
+		rows = sort_entered(rows);
+	span_write(&span, model->owner);
+	if (!write_insert(model->membership_relid, rows))
+		bulk_execute(rows,
+					 bulk_prepare(&model->plan[PLAN_MEMBER_INSERT], rows,
+								  model->schema,
+								  "INSERT INTO %1$s.membership (id, entered_at,"
+								  " noticed_at, event_at, segment_id, contact,"
+								  " cause, event) SELECT * FROM %2$s"
+								  " ON CONFLICT (segment_id, contact) DO NOTHING"),
+					 0, rows->rows);
+	span_end(&span);
+}
+
+static void
+write_left(Model *model, Bulk *rows)
+{
+	UserSpan	span;
+
+	if (rows->rows == 0)
+		return;
+	span_write(&span, model->owner);
+	bulk_execute(rows,
+				 bulk_prepare(&model->plan[PLAN_MEMBER_DELETE], rows,
+							  model->schema,
+							  "WITH gone AS (DELETE FROM %1$s.membership AS m"
+							  " USING %2$s AS v (left_id, left_at,"
+							  " left_noticed_at, left_event_at, segment_id,"
+							  " contact, left_cause, left_event, segment)"
+							  " WHERE m.segment_id OPERATOR(pg_catalog.=) v.segment_id"
+							  " AND m.contact OPERATOR(pg_catalog.=) v.contact"
+							  " RETURNING m.id, m.entered_at, m.noticed_at,"
+							  " m.event_at, v.left_id, v.left_at,"
+							  " v.left_noticed_at, v.left_event_at, v.segment,"
+							  " m.contact, m.cause, m.event, v.left_cause,"
+							  " v.left_event)"
+							  " INSERT INTO %1$s.past_membership (" PAST_COLUMNS ")"
+							  " SELECT * FROM gone"),
+				 0, rows->rows);
+	span_end(&span);
+}
+
+/*
+ * member_record: write who entered and left which segment in this round.
+ */
+void
+member_record(Run *run)
+{
+	Model	   *model = run->model;
+	const Oid  *types = member_types(model);
+	Bulk	   *entered = bulk_create(MEMBER_COLUMNS, types);
+	Bulk	   *left = bulk_create(MEMBER_COLUMNS + 1, types);
+	TimestampTz noticed = GetCurrentTimestamp();
+
+	for (int i = 0; i < run->nworks; i++)
+	{
+		Work	   *work = run->works[i];
+		Datum		values[MEMBER_COLUMNS + 1];
+		bool		nulls[MEMBER_COLUMNS + 1] = {false};
+		ListCell   *cell;
+		EventRef   *event;
+
+		if (work->changes == NIL)
+			continue;
+		values[MEMBER_ENTERED_AT] = TimestampTzGetDatum(work_clock(run, work));
+		values[MEMBER_NOTICED_AT] = TimestampTzGetDatum(noticed);
+		values[MEMBER_CONTACT] = work->contact;
+		values[MEMBER_CAUSE] =
+			CStringGetTextDatum(member_cause(run, work, &event));
+		nulls[MEMBER_EVENT_AT] = nulls[MEMBER_EVENT] = event == NULL;
+		if (event != NULL)
+		{
+			values[MEMBER_EVENT_AT] = TimestampTzGetDatum(event->time);
+			values[MEMBER_EVENT] = CStringGetTextDatum(event->entry->name);
+		}
+		foreach(cell, work->changes)
+		{
+			MemberChange *change = lfirst(cell);
+
+			values[MEMBER_ID] =
+				Int64GetDatum(nextval_internal(model->segment_change, false));
+			values[MEMBER_SEGMENT] = Int32GetDatum(change->segment->id);
+			if (!change->entered)
+				values[MEMBER_NAME] =
+					CStringGetTextDatum(change->segment->name);
+			bulk_add(change->entered ? entered : left, values, nulls);
+			counter_add(COUNT_MEMBERSHIPS, 1);
+			if (change->entered)
+				run->tally->entered++;
+			else
+				run->tally->left++;
+		}
+	}
+	write_left(model, left);
+	write_entered(model, entered);
+}
+
+/*
+ * member_forget: end the memberships of contacts that are deleted, an array
+ * of their keys.  The caller writes as the owner of the model.
+ */
+void
+member_forget(Model *model, Datum contacts, TimestampTz at, const char *cause)
+{
+	Oid			types[3] = {model->contact_key.array, TIMESTAMPTZOID, TEXTOID};
+	Datum		values[3] = {contacts, TimestampTzGetDatum(at),
+	CStringGetTextDatum(cause)};
+
+	if (model->plan[PLAN_MEMBER_FORGET] == NULL)
+		model->plan[PLAN_MEMBER_FORGET] =
+			query_prepare(psprintf("WITH gone AS (DELETE FROM %1$s.membership AS m"
+								   " USING %1$s.segment AS s"
+								   " WHERE m.segment_id OPERATOR(pg_catalog.=) s.id"
+								   " AND m.contact OPERATOR(pg_catalog.=) ANY ($1)"
+								   " RETURNING m.id, m.entered_at, m.noticed_at,"
+								   " m.event_at, m.contact, m.cause, m.event,"
+								   " s.name)"
+								   " INSERT INTO %1$s.past_membership (" PAST_COLUMNS ")"
+									  " SELECT id, entered_at, noticed_at, event_at,"
+								   " pg_catalog.nextval(%2$u), $2,"
+								   " pg_catalog.clock_timestamp(), NULL, name,"
+								   " contact, cause, event, $3, NULL"
+								   " FROM gone", model->schema,
+								   model->segment_change), 3, types);
+	query_execute(model->plan[PLAN_MEMBER_FORGET], values, NULL);
+}
+
+/*
+ * member_forget_all: end all memberships, as the contacts were truncated.
+ * The caller writes as the owner of the model.
+ */
+void
+member_forget_all(Model *model)
+{
+	query_once(psprintf("INSERT INTO %1$s.past_membership (" PAST_COLUMNS ")"
+						" SELECT m.id, m.entered_at, m.noticed_at, m.event_at,"
+						" pg_catalog.nextval(%2$u), pg_catalog.now(),"
+						" pg_catalog.clock_timestamp(), NULL, s.name,"
+						" m.contact, m.cause, m.event, 'update', NULL"
+						" FROM %1$s.membership AS m JOIN %1$s.segment AS s"
+						" ON s.id OPERATOR(pg_catalog.=) m.segment_id",
+						model->schema, model->segment_change),
+			   0, NULL, NULL, NULL);
+	query_once(psprintf("TRUNCATE %s.membership", model->schema), 0, NULL,
+			   NULL, NULL);
+}
+
+/*
+ * member_rebuild: make memberships what the packed states say.  The caller
+ * writes as the owner of the model and holds the locks of
+ * lifecycle.lock_model.
+ */
+void
+member_rebuild(Model *model)
+{
+	query_once(psprintf("DELETE FROM %1$s.membership AS x WHERE NOT EXISTS ("
+						"SELECT FROM %1$s.contact_state AS s"
+						" WHERE s.contact OPERATOR(pg_catalog.=) x.contact"
+						" AND x.segment_id OPERATOR(pg_catalog.=)"
+						" ANY (lifecycle.state_segments(s.state)))",
+						model->schema), 0, NULL, NULL, NULL);
+	query_once(psprintf("INSERT INTO %1$s.membership (id, entered_at,"
+						" noticed_at, segment_id, contact, cause)"
+						" SELECT pg_catalog.nextval(%2$u),"
+						" COALESCE(s.clock, pg_catalog.now()),"
+						" pg_catalog.clock_timestamp(), u.id, s.contact,"
+						" 'rebuild'"
+						" FROM %1$s.contact_state AS s"
+						" CROSS JOIN LATERAL pg_catalog.unnest("
+						"lifecycle.state_segments(s.state)) AS u (id)"
+						" JOIN %1$s.segment AS g"
+						" ON g.id OPERATOR(pg_catalog.=) u.id"
+						" ON CONFLICT (segment_id, contact) DO NOTHING",
+						model->schema, model->segment_change),
+			   0, NULL, NULL, NULL);
+}
+
+/*
+ * member_erase: delete memberships of contacts, an array of their keys, and
+ * their history.  The caller writes as the owner of the model.
+ */
+void
+member_erase(Model *model, Datum contacts)
+{
+	static const char *const statements[] = {
+		"DELETE FROM %1$s.membership AS m USING %1$s.segment AS s"
+		" WHERE m.segment_id OPERATOR(pg_catalog.=) s.id"
+		" AND m.contact OPERATOR(pg_catalog.=) ANY ($1)",
+		"DELETE FROM %1$s.past_membership"
+		" WHERE contact OPERATOR(pg_catalog.=) ANY ($1)"
+	};
+
+	for (int i = 0; i < (int) lengthof(statements); i++)
+		query_once(psprintf(statements[i], model->schema), 1,
+				   &model->contact_key.array, &contacts, NULL);
+}

@@ -1,0 +1,330 @@
+/*-------------------------------------------------------------------------
+ *
+ * state_table.c
+ *	  The table contact_state: rows found, and overwritten in place.
+ *
+ * Reading goes directly to the table, on a snapshot taken when the reader is
+ * opened: one look-up is all that most events cost.  The better part of a
+ * look-up is the way down the primary key.  So a session remembers where the
+ * index pointed for the rows that it read lately, and looks there first.  What
+ * it finds is right if it is visible to the snapshot and has the contact's key,
+ * which is unique; else the index is asked.  Nothing has to be kept in step
+ * with what others do: where a row has moved, or was deleted and its place
+ * given to another contact's row, it is simply not there.  An address beyond
+ * the table's end, which TRUNCATE or VACUUM may have brought nearer, is not
+ * followed; while the table is open it cannot come nearer.
+ *
+ * What is remembered is an array of addresses by the hash of the key, each
+ * with some more bits of the hash.  Contacts that meet in it take turns.  It
+ * grows with the number of contacts that come by, up to MOST_PLACES (2 MB),
+ * and lives as long as the model's cache entry.
+ *
+ * Writing is done in record.c, with one exception.
+ *
+ * A transaction of many single-row statements about one contact would update
+ * its row once a statement, and each update would walk all versions that the
+ * transaction has left behind, which nobody can prune before it ends.  So a
+ * row version that this very (sub)transaction has made is overwritten in
+ * place (state_overwrite).  Nobody else can see it, and if the
+ * (sub)transaction is rolled back it goes as a whole; a version made outside
+ * a savepoint is left alone after it.  The new row must have the length of
+ * the old one and the same due time, which is indexed.  A reader of our own
+ * transaction that had opened a snapshot before the change, such as a
+ * user's cursor over contact_state, sees the new state: it is nobody's but the
+ * engine's, which always reads the newest.
+ *
+ * Results are allocated in the current memory context.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "lifecycle.h"
+
+#include "access/generic_xlog.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/tableam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/catalog.h"
+#include "storage/bufmgr.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "counter.h"
+#include "state.h"
+
+/* How many places are remembered, powers of two. */
+#define FIRST_PLACES	1024
+#define MOST_PLACES		(256 * 1024)
+
+/* Attribute numbers in contact_state, as model.sql creates it. */
+#define ATTR_CONTACT	1
+#define ATTR_DUE		2
+#define ATTR_CLOCK		3
+#define ATTR_STATE		4
+
+/*
+ * state_begin_read: open a look-up.  Takes AccessShareLock on contact_state
+ * and its primary key, kept to the end of the transaction.  Our own changes
+ * so far are visible to it, and what others have committed until now.
+ */
+StateReader *
+state_begin_read(Model *model)
+{
+	CommandCounterIncrement();
+	return state_begin_read_at(model, GetLatestSnapshot());
+}
+
+/*
+ * state_begin_read_at: the same on a given snapshot.
+ */
+StateReader *
+state_begin_read_at(Model *model, Snapshot snapshot)
+{
+	StateReader *reader = palloc(sizeof(StateReader));
+
+	reader->model = model;
+	reader->table = table_open(model->state_relid, AccessShareLock);
+	reader->index = index_open(model->state_index, AccessShareLock);
+	reader->snapshot = RegisterSnapshot(snapshot);
+	reader->equals =
+		get_opcode(get_opfamily_member(reader->index->rd_opfamily[0],
+									   reader->index->rd_opcintype[0],
+									   reader->index->rd_opcintype[0],
+									   BTEqualStrategyNumber));
+	reader->blocks = RelationGetNumberOfBlocks(reader->table);
+	reader->slot = table_slot_create(reader->table, NULL);
+	reader->scan = compat_index_beginscan(reader->table, reader->index,
+										  reader->snapshot, 1);
+	return reader;
+}
+
+void
+state_end_read(StateReader *reader)
+{
+	index_endscan(reader->scan);
+	ExecDropSingleTupleTableSlot(reader->slot);
+	UnregisterSnapshot(reader->snapshot);
+	index_close(reader->index, NoLock);
+	table_close(reader->table, NoLock);
+	pfree(reader);
+}
+
+/*
+ * Where the row of a contact may have been found last; NULL if keys of this
+ * type have no hash.
+ */
+static StatePlace *
+find_place(Model *model, Datum contact, uint16 *tag)
+{
+	uint32		hash;
+
+	if (!OidIsValid(model->contact_key.hash.fn_oid))
+		return NULL;
+	if (model->places == NULL)
+	{
+		model->nplaces = FIRST_PLACES;
+		model->places = MemoryContextAllocZero(model->context, FIRST_PLACES *
+											   sizeof(StatePlace));
+	}
+	hash = key_hash(&model->contact_key, contact);
+	*tag = (uint16) (hash >> 16);
+	return &model->places[hash & (model->nplaces - 1)];
+}
+
+/*
+ * A row was not where it was looked for: remember the place.  When as many
+ * have been remembered as there is room for, the room is doubled; what is in it
+ * then stands at both of the places where it may belong.
+ */
+static void
+remember_place(Model *model, StatePlace *place, uint16 tag,
+			   const ItemPointerData *address)
+{
+	int			count = model->nplaces;
+
+	place->address = *address;
+	place->tag = tag;
+	if (++model->places_taken < count || count >= MOST_PLACES)
+		return;
+	model->places = repalloc(model->places, 2 * count * sizeof(StatePlace));
+	memcpy(model->places + count, model->places, count * sizeof(StatePlace));
+	model->nplaces = 2 * count;
+	model->places_taken = 0;
+}
+
+/*
+ * Is the row of the contact in this place?  Then it is in the slot.
+ */
+static bool
+is_at(StateReader *reader, const StatePlace *place, uint16 tag, Datum contact)
+{
+	ItemPointerData address;
+	bool		again = false;
+	bool		isnull;
+
+	if (place == NULL || place->tag != tag ||
+		!ItemPointerIsValid(&place->address) ||
+		ItemPointerGetBlockNumber(&place->address) >= reader->blocks)
+		return false;
+	address = place->address;
+	return table_index_fetch_tuple(reader->scan->xs_heapfetch, &address,
+								   reader->snapshot, reader->slot, &again,
+								   NULL) &&
+		key_compare(&reader->model->contact_key,
+					slot_getattr(reader->slot, ATTR_CONTACT, &isnull),
+					contact) == 0;
+}
+
+/*
+ * Find the row by the primary key, and where the index points for it; false
+ * if there is none.
+ */
+static bool
+search(StateReader *reader, Datum contact, ItemPointer address)
+{
+	ScanKeyData scankey;
+	MemoryContext old;
+	ItemPointer next;
+	bool		found = false;
+
+	counter_add(COUNT_STATE_SEARCHES, 1);
+	ScanKeyEntryInitialize(&scankey, 0, 1, BTEqualStrategyNumber, InvalidOid,
+						   reader->index->rd_indcollation[0],
+						   reader->equals, contact);
+
+	/*
+	 * The scan keeps memory of its own from one call to the next (the list of
+	 * dead index entries), so it must not come from a context that the caller
+	 * resets in between.
+	 */
+	old = MemoryContextSwitchTo(GetMemoryChunkContext(reader));
+	index_rescan(reader->scan, &scankey, 1, NULL, 0);
+	while (!found && (next = index_getnext_tid(reader->scan,
+											   ForwardScanDirection)) != NULL)
+	{
+		*address = *next;		/* which the next call changes */
+		found = index_fetch_heap(reader->scan, reader->slot);
+	}
+	MemoryContextSwitchTo(old);
+	return found;
+}
+
+/*
+ * state_read: the state of a contact, NULL if there is no row.
+ */
+StateRow *
+state_read(StateReader *reader, Datum contact)
+{
+	uint16		tag = 0;
+	StatePlace *place = find_place(reader->model, contact, &tag);
+	ItemPointerData address;
+	StateRow   *row;
+	Datum		value;
+	bool		isnull;
+
+	counter_add(COUNT_STATE_READS, 1);
+	if (!is_at(reader, place, tag, contact))
+	{
+		if (!search(reader, contact, &address))
+			return NULL;
+		if (place != NULL)
+			remember_place(reader->model, place, tag, &address);
+	}
+	value = slot_getattr(reader->slot, ATTR_STATE, &isnull);
+	row = state_unpack(DatumGetByteaPP(value));
+	row->tid = reader->slot->tts_tid;
+	value = slot_getattr(reader->slot, ATTR_CLOCK, &isnull);
+	row->clock = isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
+	value = slot_getattr(reader->slot, ATTR_DUE, &isnull);
+	row->due = isnull ? NOT_DUE : DatumGetTimestampTz(value);
+	return row;
+}
+
+/*
+ * The row with another clock and state in the form in which it would be
+ * stored, or NULL if it cannot take the place of the one that is there.
+ */
+static HeapTuple
+form_in_place(Relation table, HeapTuple old, TimestampTz due,
+			  TimestampTz clock, bytea *packed)
+{
+	TupleDesc	desc = RelationGetDescr(table);
+	Datum	   *values = palloc(desc->natts * sizeof(Datum));
+	bool	   *nulls = palloc(desc->natts * sizeof(bool));
+	HeapTuple	new;
+
+	if (HeapTupleHasExternal(old))
+		return NULL;
+	heap_deform_tuple(old, desc, values, nulls);
+	if (nulls[ATTR_CLOCK - 1] || nulls[ATTR_STATE - 1] ||
+		nulls[ATTR_DUE - 1] != (due == NOT_DUE) ||
+		(!nulls[ATTR_DUE - 1] &&
+		 DatumGetTimestampTz(values[ATTR_DUE - 1]) != due))
+		return NULL;
+	values[ATTR_CLOCK - 1] = TimestampTzGetDatum(clock);
+	values[ATTR_STATE - 1] = PointerGetDatum(packed);
+	new = heap_form_tuple(desc, values, nulls);
+	return new->t_len == old->t_len &&
+		new->t_data->t_hoff == old->t_data->t_hoff ? new : NULL;
+}
+
+/*
+ * state_overwrite: write a state in the place of the row at this address, if
+ * the current (sub)transaction has made it.  False if it has not, or the
+ * row does not fit; nothing is written then.  The caller holds the lock on
+ * the contact; takes RowExclusiveLock on contact_state.
+ */
+bool
+state_overwrite(Model *model, const ItemPointerData *tid, TimestampTz due,
+				TimestampTz clock, bytea *packed)
+{
+	TransactionId self = GetCurrentTransactionIdIfAny();
+	Relation	table;
+	Buffer		buffer;
+	ItemId		item;
+	HeapTupleData old;
+	HeapTuple	new = NULL;
+
+	if (!TransactionIdIsValid(self) || !ItemPointerIsValid(tid))
+		return false;
+	table = table_open(model->state_relid, RowExclusiveLock);
+	if (table->rd_tableam != GetHeapamTableAmRoutine() ||
+		table->trigdesc != NULL || RelationIsLogicallyLogged(table))
+	{
+		table_close(table, NoLock);
+		return false;
+	}
+	buffer = ReadBuffer(table, ItemPointerGetBlockNumber(tid));
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	item = PageGetItemId(BufferGetPage(buffer), ItemPointerGetOffsetNumber(tid));
+	if (ItemIdIsNormal(item))
+	{
+		old.t_self = *tid;
+		old.t_tableOid = RelationGetRelid(table);
+		old.t_len = ItemIdGetLength(item);
+		old.t_data = (HeapTupleHeader) PageGetItem(BufferGetPage(buffer), item);
+		if (HeapTupleHeaderGetRawXmin(old.t_data) == self &&
+			(old.t_data->t_infomask & HEAP_XMAX_INVALID) != 0)
+			new = form_in_place(table, &old, due, clock, packed);
+	}
+	if (new != NULL)
+	{
+		GenericXLogState *xlog = GenericXLogStart(table);
+		Page		page = GenericXLogRegisterBuffer(xlog, buffer, 0);
+		char	   *place = PageGetItem(page,
+										PageGetItemId(page,
+													  ItemPointerGetOffsetNumber(tid)));
+
+		memcpy(place + new->t_data->t_hoff,
+			   (char *) new->t_data + new->t_data->t_hoff,
+			   new->t_len - new->t_data->t_hoff);
+		GenericXLogFinish(xlog);
+	}
+	UnlockReleaseBuffer(buffer);
+	table_close(table, NoLock);
+	return new != NULL;
+}
+

@@ -1,0 +1,245 @@
+/*-------------------------------------------------------------------------
+ *
+ * write.c
+ *	  Rows in bulk into the model's own tables, without a plan.
+ *
+ * An INSERT ... SELECT from arrays costs three times what its rows cost to
+ * store: the arrays are built, unnested into a tuplestore and read again.  So
+ * the two tables that most changes write, contact_state and membership, are
+ * written as COPY and logical replication write theirs: slots go to the table
+ * access method, and ExecInsertIndexTuples takes care of the indexes.
+ *
+ * That leaves out what only a plan does: triggers, rules, and the defaults of
+ * columns that somebody has added.  A table that has any of these is refused here, and the caller writes it by SQL.  Constraints are checked.
+ * Row security does not apply to the tables' owner.
+ *
+ * The caller has become the owner of the model's schema (span_write), as whom
+ * the expressions of indexes that users have added run, and holds the locks
+ * on the contacts that the rows are about, so that nobody else writes rows
+ * with the same keys.  A row that is there already all the same, because
+ * somebody changed our tables by hand, stays, and the new one goes: a wrong
+ * membership must not keep anybody from inserting events (lifecycle_verify
+ * finds it).
+ *
+ * Takes RowExclusiveLock on the table and its indexes, to the end of the
+ * transaction.  What is written is visible to commands that start later.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "lifecycle.h"
+
+#include "access/tableam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "utils/snapmgr.h"
+
+#include "write.h"
+
+/* So many rows go to the table at once. */
+#define SLOTS 256
+
+/* A table that is open for writing; lives as long as the call. */
+typedef struct Writer
+{
+	Relation	rel;
+	EState	   *estate;
+	ResultRelInfo *info;
+	int			nslots;
+	int			filled;
+	TupleTableSlot *slot[SLOTS];
+	List	   *doubles;		/* addresses of rows that were there already */
+} Writer;
+
+/*
+ * Is there nothing about the table that only a plan does?
+ */
+static bool
+is_plain(Relation rel, int columns)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	if (rel->rd_rel->relkind != RELKIND_RELATION ||
+		rel->rd_rel->relispartition || rel->trigdesc != NULL ||
+		rel->rd_rules != NULL || desc->natts != columns)
+		return false;
+	for (int i = 0; i < columns; i++)
+		if (TupleDescAttr(desc, i)->attisdropped)
+			return false;
+	return true;
+}
+
+static Writer *
+writer_open(Oid relid, int columns, CmdType command)
+{
+	Relation	rel = table_open(relid, RowExclusiveLock);
+	Writer	   *writer;
+
+	if (!is_plain(rel, columns))
+	{
+		table_close(rel, NoLock);
+		return NULL;
+	}
+	CheckCmdReplicaIdentity(rel, command);
+	writer = palloc0(sizeof(Writer));
+	writer->rel = rel;
+	writer->estate = CreateExecutorState();
+	writer->info = makeNode(ResultRelInfo);
+	InitResultRelInfo(writer->info, rel, 0, NULL, 0);
+	ExecOpenIndices(writer->info, false);
+	return writer;
+}
+
+/*
+ * Take away what was there already.
+ */
+static void
+drop_doubles(Writer *writer)
+{
+	ListCell   *cell;
+
+	if (writer->doubles == NIL)
+		return;
+	CommandCounterIncrement();
+	foreach(cell, writer->doubles)
+		simple_table_tuple_delete(writer->rel, lfirst(cell), SnapshotSelf);
+	list_free_deep(writer->doubles);
+	writer->doubles = NIL;
+}
+
+static void
+writer_close(Writer *writer)
+{
+	drop_doubles(writer);
+	for (int i = 0; i < writer->nslots; i++)
+		ExecDropSingleTupleTableSlot(writer->slot[i]);
+	ExecCloseIndices(writer->info);
+	FreeExecutorState(writer->estate);
+	table_close(writer->rel, NoLock);
+	pfree(writer);
+	CommandCounterIncrement();
+}
+
+/*
+ * The next slot, with a row of the bulk in it.
+ */
+static TupleTableSlot *
+fill_slot(Writer *writer, const Bulk *rows, int row)
+{
+	TupleTableSlot *slot;
+
+	if (writer->filled == writer->nslots)
+		writer->slot[writer->nslots++] = table_slot_create(writer->rel, NULL);
+	slot = writer->slot[writer->filled++];
+	ExecClearTuple(slot);
+	for (int i = 0; i < rows->columns; i++)
+	{
+		slot->tts_values[i] = rows->values[i][row];
+		slot->tts_isnull[i] = rows->nulls[i][row];
+	}
+	ExecStoreVirtualTuple(slot);
+	if (RelationGetDescr(writer->rel)->constr != NULL)
+		ExecConstraints(writer->info, slot, writer->estate);
+	return slot;
+}
+
+static void
+insert_filled(Writer *writer)
+{
+	CommandId	command = GetCurrentCommandId(true);
+	MemoryContext caller;
+
+	caller = MemoryContextSwitchTo(GetPerTupleMemoryContext(writer->estate));
+	if (writer->filled == 1)
+		table_tuple_insert(writer->rel, writer->slot[0], command, 0, NULL);
+	else if (writer->filled > 1)
+		table_multi_insert(writer->rel, writer->slot, writer->filled, command,
+						   0, NULL);
+	MemoryContextSwitchTo(caller);
+	for (int i = 0; i < writer->filled; i++)
+	{
+		TupleTableSlot *slot = writer->slot[i];
+
+		if (compat_insert_index_tuples(writer->info, slot, writer->estate,
+									   false, true) != NIL)
+		{
+			ItemPointer address = palloc(sizeof(ItemPointerData));
+
+			*address = slot->tts_tid;
+			writer->doubles = lappend(writer->doubles, address);
+		}
+		ExecClearTuple(slot);
+		ResetPerTupleExprContext(writer->estate);
+	}
+	writer->filled = 0;
+}
+
+/*
+ * write_insert: insert rows into a table, whose columns are those of the bulk
+ * in order.  False if the table must be written by SQL; nothing was written
+ * then.
+ *
+ * Rows whose key is there already are left out.  Raises what constraints and
+ * the expressions of indexes raise.
+ */
+bool
+write_insert(Oid relid, const Bulk *rows)
+{
+	Writer	   *writer = writer_open(relid, rows->columns, CMD_INSERT);
+
+	if (writer == NULL)
+		return false;
+	for (int i = 0; i < rows->rows; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		(void) fill_slot(writer, rows, i);
+		if (writer->filled == SLOTS)
+			insert_filled(writer);
+	}
+	insert_filled(writer);
+	writer_close(writer);
+	return true;
+}
+
+/*
+ * write_update: put rows in the place of those at these addresses, which are
+ * set to the new ones; an address becomes invalid if its row was not updated,
+ * because somebody else had updated it.  False if the table must be written
+ * by SQL; nothing was written then.
+ */
+bool
+write_update(Oid relid, const Bulk *rows, ItemPointerData *address)
+{
+	Writer	   *writer = writer_open(relid, rows->columns, CMD_UPDATE);
+
+	if (writer == NULL)
+		return false;
+	for (int i = 0; i < rows->rows; i++)
+	{
+		TupleTableSlot *slot = fill_slot(writer, rows, i);
+		TM_FailureData failure;
+		LockTupleMode lock;
+		compat_update_indexes update_indexes;
+
+		CHECK_FOR_INTERRUPTS();
+		writer->filled = 0;
+		if (!ItemPointerIsValid(&address[i]))
+			continue;
+		if (table_tuple_update(writer->rel, &address[i], slot,
+							   GetCurrentCommandId(true), SnapshotSelf,
+							   InvalidSnapshot, true, &failure, &lock,
+							   &update_indexes) != TM_Ok)
+		{
+			ItemPointerSetInvalid(&address[i]);
+			continue;
+		}
+		address[i] = slot->tts_tid;
+		if (update_indexes)
+			compat_update_index_tuples(writer->info, slot, writer->estate,
+									   update_indexes);
+		ResetPerTupleExprContext(writer->estate);
+	}
+	writer_close(writer);
+	return true;
+}
