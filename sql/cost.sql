@@ -40,7 +40,7 @@ BEGIN
 	DROP TABLE rows_before;
 	RAISE NOTICE 'rows written: %', written;
 	RAISE NOTICE '%', (SELECT string_agg(format('%s %s', key, value::bigint - (before->>key)::bigint), ', ' ORDER BY key COLLATE "C")
-		FROM jsonb_each_text(after) WHERE value::bigint > (before->>key)::bigint);
+		FROM jsonb_each_text(after) WHERE value::bigint > (before->>key)::bigint AND key <> 'state searches');
 END
 $$;
 
@@ -50,6 +50,10 @@ $$;
 CALL pg_temp.cost($$INSERT INTO cost.events (contact_id, name) VALUES (1, 'Event 1')$$);
 CALL pg_temp.cost($$INSERT INTO cost.events (contact_id, name) VALUES (1, 'Recent')$$);
 CALL pg_temp.cost($$INSERT INTO cost.events (contact_id, name) SELECT c, 'Event ' || i FROM generate_series(1, 100) c, generate_series(1, 5) i$$);
+-- of states that were looked at before, few are searched for by the index: keys that collide
+SELECT number AS before FROM lifecycle.counters() WHERE counter = 'state searches' \gset
+INSERT INTO cost.events (contact_id, name) SELECT c, 'Event ' || i FROM generate_series(1, 100) c, generate_series(1, 5) i;
+SELECT number - :before < 10 AS few FROM lifecycle.counters() WHERE counter = 'state searches';
 -- one of 50 filters, by its value
 CALL pg_temp.cost($$INSERT INTO cost.events (contact_id, name, properties) VALUES (1, 'Page Viewed', '{"path": "/7"}')$$);
 -- what no predicate names

@@ -60,6 +60,7 @@ typedef struct Bulk
 extern Bulk *bulk_create(int columns, const Oid *types);
 extern void bulk_add(Bulk *bulk, const Datum *values, const bool *nulls);
 extern void bulk_copy(Bulk *bulk, const Bulk *source, int row);
+extern void bulk_add_slot(Bulk *bulk, TupleTableSlot *slot);
 extern void bulk_execute(Bulk *bulk, SPIPlanPtr plan, int first, int count);
 extern SPIPlanPtr bulk_prepare(SPIPlanPtr *plan, const Bulk *rows,
 							   const char *schema, const char *sql);

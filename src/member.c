@@ -165,14 +165,12 @@ write_entered(Model *model, Bulk *rows)
 	span_end(&span);
 }
 
+/*
+ * Move memberships to the past by SQL.
+ */
 static void
-write_left(Model *model, Bulk *rows)
+move_by_plan(Model *model, Bulk *rows)
 {
-	UserSpan	span;
-
-	if (rows->rows == 0)
-		return;
-	span_write(&span, model->owner);
 	bulk_execute(rows,
 				 bulk_prepare(&model->plan[PLAN_MEMBER_DELETE], rows,
 							  model->schema,
@@ -190,6 +188,111 @@ write_left(Model *model, Bulk *rows)
 							  " INSERT INTO %1$s.past_membership (" PAST_COLUMNS ")"
 							  " SELECT * FROM gone"),
 				 0, rows->rows);
+}
+
+/*
+ * Where each column of past_membership comes from, in the order of
+ * PAST_COLUMNS: from the membership, or from the row that says how it ended.
+ */
+static const struct
+{
+	bool		left;
+	int			column;
+}			past_source[] = {
+	{false, MEMBER_ID},
+	{false, MEMBER_ENTERED_AT},
+	{false, MEMBER_NOTICED_AT},
+	{false, MEMBER_EVENT_AT},
+	{true, MEMBER_ID},
+	{true, MEMBER_ENTERED_AT},
+	{true, MEMBER_NOTICED_AT},
+	{true, MEMBER_EVENT_AT},
+	{true, MEMBER_NAME},
+	{false, MEMBER_CONTACT},
+	{false, MEMBER_CAUSE},
+	{false, MEMBER_EVENT},
+	{true, MEMBER_CAUSE},
+	{true, MEMBER_EVENT}
+};
+
+#define PAST_COUNT ((int) lengthof(past_source))
+
+/*
+ * Write memberships that were taken to the past.
+ */
+static void
+write_past(Model *model, const Bulk *taken, const Bulk *rows,
+		   const bool *found)
+{
+	Oid		   *types = palloc(PAST_COUNT * sizeof(Oid));
+	Bulk	   *past = bulk_create(PAST_COUNT, types);
+	int			member = 0;
+
+	for (int k = 0; k < PAST_COUNT; k++)
+		types[k] = rows->types[past_source[k].column];
+	for (int i = 0; i < rows->rows; i++)
+	{
+		Datum		values[lengthof(past_source)];
+		bool		nulls[lengthof(past_source)];
+
+		if (!found[i])
+			continue;
+		for (int k = 0; k < PAST_COUNT; k++)
+		{
+			const Bulk *from = past_source[k].left ? rows : taken;
+			int			at = past_source[k].left ? i : member;
+
+			values[k] = from->values[past_source[k].column][at];
+			nulls[k] = from->nulls[past_source[k].column][at];
+		}
+		bulk_add(past, values, nulls);
+		member++;
+	}
+	if (!write_insert(model->past_relid, past))
+		bulk_execute(past,
+					 bulk_prepare(&model->plan[PLAN_PAST_INSERT], past,
+								  model->schema,
+								  "INSERT INTO %1$s.past_membership ("
+								  PAST_COLUMNS ") SELECT * FROM %2$s"),
+					 0, past->rows);
+}
+
+/*
+ * Move memberships to the past without a plan; false if they must be moved by
+ * SQL.
+ */
+static bool
+move_directly(Model *model, Bulk *rows)
+{
+	static const Oid key_types[] = {INT4OID, InvalidOid};	/* in no plan */
+	Bulk	   *keys = bulk_create(lengthof(key_types), key_types);
+	Bulk	   *taken = bulk_create(MEMBER_COLUMNS, rows->types);
+	bool	   *found = palloc_extended(rows->rows, MCXT_ALLOC_HUGE);
+
+	for (int i = 0; i < rows->rows; i++)
+	{
+		Datum		key[2] = {rows->values[MEMBER_SEGMENT][i],
+		rows->values[MEMBER_CONTACT][i]};
+
+		bulk_add(keys, key, NULL);
+	}
+	if (!write_take(model->membership_relid, model->membership_index, keys,
+					taken, found))
+		return false;
+	write_past(model, taken, rows, found);
+	return true;
+}
+
+static void
+write_left(Model *model, Bulk *rows)
+{
+	UserSpan	span;
+
+	if (rows->rows == 0)
+		return;
+	span_write(&span, model->owner);
+	if (!move_directly(model, rows))
+		move_by_plan(model, rows);
 	span_end(&span);
 }
 

@@ -141,6 +141,7 @@ typedef enum PlanId
 	PLAN_MEMBER_INSERT,
 	PLAN_MEMBER_DELETE,
 	PLAN_MEMBER_FORGET,
+	PLAN_PAST_INSERT,
 	PLAN_STAGE_HISTORY,
 	PLAN_STATUS_HISTORY,
 	PLAN_STAGE_COUNT,
@@ -235,8 +236,11 @@ typedef struct Model
 	Oid			state_index;
 	StatePlace *places;			/* where rows were found, see state_table.c */
 	int			nplaces;
-	int			places_taken;
-	Oid			membership_relid;
+	int			places_asked;	/* since it last grew, or might have */
+	int			places_missed;
+	Oid			membership_relid;	/* and its primary key */
+	Oid			membership_index;
+	Oid			past_relid;		/* past_membership */
 	Oid			segment_change; /* the sequence */
 	Oid			task_relid;
 	SPIPlanPtr	plan[PLANS];	/* prepared at first use */

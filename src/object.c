@@ -79,6 +79,7 @@ check_manual_move(Model *model, const char *from, const Stage *to)
 					 errhint("Use lifecycle_set_stage(%s, ...), or lifecycle_set(%s, 'manual_stage', 'allow').",
 							 quote_literal_cstr(model->name),
 							 quote_literal_cstr(model->name))));
+			break;
 		case MANUAL_CLEAR_FIRST:
 			stage = from != NULL ?
 				stage_find(&model->stages, from) : NULL;

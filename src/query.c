@@ -20,6 +20,7 @@
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -186,6 +187,27 @@ bulk_copy(Bulk *bulk, const Bulk *source, int row)
 	bulk_add(bulk, values, nulls);
 	pfree(values);
 	pfree(nulls);
+}
+
+/*
+ * bulk_add_slot: append the row in a slot; the values are copied.
+ */
+void
+bulk_add_slot(Bulk *bulk, TupleTableSlot *slot)
+{
+	Datum	   *values = palloc(bulk->columns * sizeof(Datum));
+
+	slot_getallattrs(slot);
+	for (int i = 0; i < bulk->columns; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(slot->tts_tupleDescriptor, i);
+
+		if (!slot->tts_isnull[i])
+			values[i] = datumCopy(slot->tts_values[i], column->attbyval,
+								  column->attlen);
+	}
+	bulk_add(bulk, values, slot->tts_isnull);
+	pfree(values);
 }
 
 /*

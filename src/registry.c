@@ -296,37 +296,54 @@ load_settings(Model *model)
 }
 
 /*
- * What the engine needs to know of the tables that it reads and writes without
- * a plan.
+ * A table of the model's own, or a sequence; raises 42P01 if it is gone.
+ */
+static Oid
+own_relation(const Model *model, Oid schema, const char *name)
+{
+	Oid			relid = get_relname_relid(name, schema);
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation %s.%s does not exist", model->schema,
+						name)));
+	return relid;
+}
+
+/*
+ * The primary key of a table of the model's own.
+ */
+static Oid
+own_primary_key(const Model *model, Oid relid)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	Oid			index;
+
+	RelationGetIndexList(rel);
+	index = compat_primary_key_index(rel);
+	if (!OidIsValid(index))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("table %s.%s has no primary key", model->schema,
+						RelationGetRelationName(rel))));
+	table_close(rel, NoLock);
+	return index;
+}
+
+/*
+ * What the engine reads and writes without a plan.
  */
 static void
 load_own_tables(Model *model, Oid schema)
 {
-	Relation	rel;
-
-	model->state_relid = get_relname_relid("contact_state", schema);
-	if (!OidIsValid(model->state_relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("table %s.contact_state does not exist", model->schema)));
-	model->membership_relid = get_relname_relid("membership", schema);
-	model->segment_change = get_relname_relid("segment_change", schema);
-	if (!OidIsValid(model->membership_relid) ||
-		!OidIsValid(model->segment_change))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("table %s.membership or sequence %s.segment_change does not exist",
-						model->schema, model->schema)));
+	model->state_relid = own_relation(model, schema, "contact_state");
+	model->state_index = own_primary_key(model, model->state_relid);
+	model->membership_relid = own_relation(model, schema, "membership");
+	model->membership_index = own_primary_key(model, model->membership_relid);
+	model->past_relid = own_relation(model, schema, "past_membership");
+	model->segment_change = own_relation(model, schema, "segment_change");
 	model->task_relid = get_relname_relid("task", schema);
-	rel = table_open(model->state_relid, AccessShareLock);
-	RelationGetIndexList(rel);
-	model->state_index = compat_primary_key_index(rel);
-	table_close(rel, NoLock);
-	if (!OidIsValid(model->state_index))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("table %s.contact_state has no primary key",
-						model->schema)));
 }
 
 /*

@@ -16,8 +16,8 @@
  *
  * What is remembered is an array of addresses by the hash of the key, each
  * with some more bits of the hash.  Contacts that meet in it take turns.  It
- * grows with the number of contacts that come by, up to MOST_PLACES (2 MB),
- * and lives as long as the model's cache entry.
+ * grows while look-ups often find nothing, up to MOST_PLACES (2 MB), and lives
+ * as long as the model's cache entry.
  *
  * Writing is done in record.c, with one exception.
  *
@@ -113,6 +113,24 @@ state_end_read(StateReader *reader)
 }
 
 /*
+ * Double the room if more than an eighth of the latest look-ups found nothing.
+ * What is in it then stands at both of the places where it may belong.
+ */
+static void
+make_room(Model *model)
+{
+	int			count = model->nplaces;
+	bool		often = model->places_missed > count / 8;
+
+	model->places_asked = model->places_missed = 0;
+	if (!often || count >= MOST_PLACES)
+		return;
+	model->places = repalloc(model->places, 2 * count * sizeof(StatePlace));
+	memcpy(model->places + count, model->places, count * sizeof(StatePlace));
+	model->nplaces = 2 * count;
+}
+
+/*
  * Where the row of a contact may have been found last; NULL if keys of this
  * type have no hash.
  */
@@ -129,30 +147,23 @@ find_place(Model *model, Datum contact, uint16 *tag)
 		model->places = MemoryContextAllocZero(model->context, FIRST_PLACES *
 											   sizeof(StatePlace));
 	}
+	if (model->places_asked++ >= model->nplaces)
+		make_room(model);
 	hash = key_hash(&model->contact_key, contact);
 	*tag = (uint16) (hash >> 16);
 	return &model->places[hash & (model->nplaces - 1)];
 }
 
 /*
- * A row was not where it was looked for: remember the place.  When as many
- * have been remembered as there is room for, the room is doubled; what is in it
- * then stands at both of the places where it may belong.
+ * A row was not where it was looked for: remember the place.
  */
 static void
 remember_place(Model *model, StatePlace *place, uint16 tag,
 			   const ItemPointerData *address)
 {
-	int			count = model->nplaces;
-
 	place->address = *address;
 	place->tag = tag;
-	if (++model->places_taken < count || count >= MOST_PLACES)
-		return;
-	model->places = repalloc(model->places, 2 * count * sizeof(StatePlace));
-	memcpy(model->places + count, model->places, count * sizeof(StatePlace));
-	model->nplaces = 2 * count;
-	model->places_taken = 0;
+	model->places_missed++;
 }
 
 /*

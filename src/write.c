@@ -3,9 +3,9 @@
  * write.c
  *	  Rows in bulk into the model's own tables, without a plan.
  *
- * An INSERT ... SELECT from arrays costs three times what its rows cost to
- * store: the arrays are built, unnested into a tuplestore and read again.  So
- * the two tables that most changes write, contact_state and membership, are
+ * An INSERT ... SELECT from arrays costs more than its rows cost to store: the
+ * arrays are built, unnested into a tuplestore and read again.  So the tables
+ * that most changes write, contact_state, membership and past_membership, are
  * written as COPY and logical replication write theirs: slots go to the table
  * access method, and ExecInsertIndexTuples takes care of the indexes.
  *
@@ -28,11 +28,13 @@
  */
 #include "lifecycle.h"
 
+#include "access/relscan.h"
 #include "access/tableam.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
 #include "write.h"
@@ -240,6 +242,70 @@ write_update(Oid relid, const Bulk *rows, ItemPointerData *address)
 									   update_indexes);
 		ResetPerTupleExprContext(writer->estate);
 	}
+	writer_close(writer);
+	return true;
+}
+
+/*
+ * A look-up by equality of all columns of a unique index.
+ */
+static IndexScanDesc
+begin_lookup(Writer *writer, Relation index, Snapshot snapshot, ScanKey keys)
+{
+	int			columns = IndexRelationGetNumberOfKeyAttributes(index);
+
+	for (int i = 0; i < columns; i++)
+	{
+		Oid			type = index->rd_opcintype[i];
+		Oid			equals = get_opfamily_member(index->rd_opfamily[i], type,
+												 type, BTEqualStrategyNumber);
+
+		ScanKeyEntryInitialize(&keys[i], 0, i + 1, BTEqualStrategyNumber,
+							   InvalidOid, index->rd_indcollation[i],
+							   get_opcode(equals), (Datum) 0);
+	}
+	return compat_index_beginscan(writer->rel, index, snapshot, columns);
+}
+
+/*
+ * write_take: delete the rows that have these keys, the columns of the unique
+ * index in order, and add what they held to `taken`, in the current memory
+ * context.  found[i] says whether there was one for the i-th key.  False if
+ * the table must be written by SQL; nothing was written then.
+ */
+bool
+write_take(Oid relid, Oid indexid, const Bulk *keys, Bulk *taken, bool *found)
+{
+	Writer	   *writer = writer_open(relid, taken->columns, CMD_DELETE);
+	ScanKeyData scankey[INDEX_MAX_KEYS];
+	Relation	index;
+	Snapshot	snapshot;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+
+	if (writer == NULL)
+		return false;
+	CommandCounterIncrement();
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	index = index_open(indexid, RowExclusiveLock);
+	scan = begin_lookup(writer, index, snapshot, scankey);
+	slot = table_slot_create(writer->rel, NULL);
+	for (int i = 0; i < keys->rows; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		for (int k = 0; k < keys->columns; k++)
+			scankey[k].sk_argument = keys->values[k][i];
+		index_rescan(scan, scankey, keys->columns, NULL, 0);
+		found[i] = index_getnext_slot(scan, ForwardScanDirection, slot);
+		if (!found[i])
+			continue;
+		bulk_add_slot(taken, slot);
+		simple_table_tuple_delete(writer->rel, &slot->tts_tid, snapshot);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	index_endscan(scan);
+	index_close(index, NoLock);
+	UnregisterSnapshot(snapshot);
 	writer_close(writer);
 	return true;
 }

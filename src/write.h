@@ -13,5 +13,7 @@
 extern bool write_insert(Oid relid, const Bulk *rows);
 extern bool write_update(Oid relid, const Bulk *rows,
 						 ItemPointerData *address);
+extern bool write_take(Oid relid, Oid indexid, const Bulk *keys, Bulk *taken,
+					   bool *found);
 
 #endif							/* LIFECYCLE_WRITE_H */

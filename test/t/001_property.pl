@@ -21,9 +21,9 @@ my $size = $ENV{SIZE} // 60;
 # The oracle can say no: what it must see, done behind the engine's back and
 # rolled back.
 my @damage = (
-    [ 'a member missing', 'DELETE FROM random.segment_member m WHERE m.ctid = (SELECT min(ctid) FROM random.segment_member)' ],
-    [ 'a member too many', "INSERT INTO random.segment_member (segment, contact, entered_at) SELECT s.name, c.id, now() FROM random.segment s, shop.contacts c WHERE NOT EXISTS (SELECT FROM random.segment_member m WHERE m.segment = s.name AND m.contact = c.id) LIMIT 1" ],
-    [ 'a history too short', 'DELETE FROM random.segment_history h WHERE h.id = (SELECT max(id) FROM random.segment_history)' ],
+    [ 'a member missing', 'DELETE FROM random.membership m WHERE m.ctid = (SELECT min(ctid) FROM random.membership)' ],
+    [ 'a member too many', "INSERT INTO random.membership (id, entered_at, noticed_at, segment_id, contact, cause) SELECT 0, now(), now(), s.id, c.id, 'rebuild' FROM random.segment s, shop.contacts c WHERE NOT EXISTS (SELECT FROM random.membership m WHERE m.segment_id = s.id AND m.contact = c.id) LIMIT 1" ],
+    [ 'a past within the present', "INSERT INTO random.past_membership (id, entered_at, noticed_at, left_id, left_at, left_noticed_at, segment, contact, cause, left_cause) SELECT nextval('random.segment_change'), now(), now(), nextval('random.segment_change'), now(), now(), s.segment, s.contact, 'event', 'event' FROM random.segment_member s LIMIT 1" ],
     [ 'a stage that nobody gave', "UPDATE shop.contacts c SET stage = CASE stage WHEN 'Five' THEN 'Four' ELSE 'Five' END WHERE c.id = (SELECT c.id FROM shop.contacts c ORDER BY c.id LIMIT 1)" ],
     [ 'a company left behind', 'UPDATE shop.companies SET stage = NULL' ],
     [ 'a wrong count', "INSERT INTO random.stage_count (object, stage, number) VALUES ('contact', 'Two', 1)" ]);
