@@ -187,12 +187,7 @@ typedef enum PlanId
 
 typedef struct Network Network;
 
-/* Where the index pointed for a row of contact_state, by hash of the key. */
-typedef struct StatePlace
-{
-	ItemPointerData address;
-	uint16		tag;			/* more bits of the hash */
-} StatePlace;
+typedef struct Places Places;
 
 /*
  * A model.  It lives in a memory context of its own and is not changed after
@@ -234,10 +229,7 @@ typedef struct Model
 	PredicateScope scope;
 	Oid			state_relid;	/* contact_state and its primary key */
 	Oid			state_index;
-	StatePlace *places;			/* where rows were found, see state_table.c */
-	int			nplaces;
-	int			places_asked;	/* since it last grew, or might have */
-	int			places_missed;
+	Places	   *places;			/* place.c's; NULL before its first use */
 	Oid			membership_relid;	/* and its primary key */
 	Oid			membership_index;
 	Oid			past_relid;		/* past_membership */

@@ -4,20 +4,13 @@
  *	  The table contact_state: rows found, and overwritten in place.
  *
  * Reading goes directly to the table, on a snapshot taken when the reader is
- * opened: one look-up is all that most events cost.  The better part of a
- * look-up is the way down the primary key.  So a session remembers where the
- * index pointed for the rows that it read lately, and looks there first.  What
- * it finds is right if it is visible to the snapshot and has the contact's key,
- * which is unique; else the index is asked.  Nothing has to be kept in step
- * with what others do: where a row has moved, or was deleted and its place
- * given to another contact's row, it is simply not there.  An address beyond
- * the table's end, which TRUNCATE or VACUUM may have brought nearer, is not
+ * opened: one look-up is all that most events cost.  A row is looked for where
+ * the session found it last (place.c), then by the primary key.  What is found
+ * in a place is right if it is visible to the snapshot and has the contact's
+ * key, which is unique; where a row has moved, or was deleted and its place
+ * given to another contact's, it is simply not there.  An address beyond the
+ * table's end, which TRUNCATE or VACUUM may have brought nearer, is not
  * followed; while the table is open it cannot come nearer.
- *
- * What is remembered is an array of addresses by the hash of the key, each
- * with some more bits of the hash.  Contacts that meet in it take turns.  It
- * grows while look-ups often find nothing, up to MOST_PLACES (2 MB), and lives
- * as long as the model's cache entry.
  *
  * Writing is done in record.c, with one exception.
  *
@@ -47,23 +40,49 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/catalog.h"
+#include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "counter.h"
+#include "place.h"
 #include "state.h"
-
-/* How many places are remembered, powers of two. */
-#define FIRST_PLACES	1024
-#define MOST_PLACES		(256 * 1024)
 
 /* Attribute numbers in contact_state, as model.sql creates it. */
 #define ATTR_CONTACT	1
 #define ATTR_DUE		2
 #define ATTR_CLOCK		3
 #define ATTR_STATE		4
+
+/*
+ * Remember where all rows are, if it is time to.
+ */
+static void
+fill_places(StateReader *reader)
+{
+	IndexScanDesc scan;
+	ItemPointer address;
+
+	if (!place_begin_fill(reader->model, reader->table->rd_rel->reltuples))
+		return;
+	scan = compat_index_beginscan(reader->table, reader->index,
+								  reader->snapshot, 0);
+	scan->xs_want_itup = true;
+	index_rescan(scan, NULL, 0, NULL, 0);
+	while ((address = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
+	{
+		bool		isnull;
+		Datum		key = index_getattr(scan->xs_itup, 1, scan->xs_itupdesc,
+										&isnull);
+
+		CHECK_FOR_INTERRUPTS();
+		place_put(reader->model, key_hash(&reader->model->contact_key, key),
+				  address);
+	}
+	index_endscan(scan);
+}
 
 /*
  * state_begin_read: open a look-up.  Takes AccessShareLock on contact_state
@@ -98,6 +117,8 @@ state_begin_read_at(Model *model, Snapshot snapshot)
 	reader->slot = table_slot_create(reader->table, NULL);
 	reader->scan = compat_index_beginscan(reader->table, reader->index,
 										  reader->snapshot, 1);
+	if (OidIsValid(model->contact_key.hash.fn_oid))
+		fill_places(reader);
 	return reader;
 }
 
@@ -113,77 +134,19 @@ state_end_read(StateReader *reader)
 }
 
 /*
- * Double the room if more than an eighth of the latest look-ups found nothing.
- * What is in it then stands at both of the places where it may belong.
- */
-static void
-make_room(Model *model)
-{
-	int			count = model->nplaces;
-	bool		often = model->places_missed > count / 8;
-
-	model->places_asked = model->places_missed = 0;
-	if (!often || count >= MOST_PLACES)
-		return;
-	model->places = repalloc(model->places, 2 * count * sizeof(StatePlace));
-	memcpy(model->places + count, model->places, count * sizeof(StatePlace));
-	model->nplaces = 2 * count;
-}
-
-/*
- * Where the row of a contact may have been found last; NULL if keys of this
- * type have no hash.
- */
-static StatePlace *
-find_place(Model *model, Datum contact, uint16 *tag)
-{
-	uint32		hash;
-
-	if (!OidIsValid(model->contact_key.hash.fn_oid))
-		return NULL;
-	if (model->places == NULL)
-	{
-		model->nplaces = FIRST_PLACES;
-		model->places = MemoryContextAllocZero(model->context, FIRST_PLACES *
-											   sizeof(StatePlace));
-	}
-	if (model->places_asked++ >= model->nplaces)
-		make_room(model);
-	hash = key_hash(&model->contact_key, contact);
-	*tag = (uint16) (hash >> 16);
-	return &model->places[hash & (model->nplaces - 1)];
-}
-
-/*
- * A row was not where it was looked for: remember the place.
- */
-static void
-remember_place(Model *model, StatePlace *place, uint16 tag,
-			   const ItemPointerData *address)
-{
-	place->address = *address;
-	place->tag = tag;
-	model->places_missed++;
-}
-
-/*
- * Is the row of the contact in this place?  Then it is in the slot.
+ * Is the row of the contact at this address, to which the index pointed?
+ * Then it is in the slot.
  */
 static bool
-is_at(StateReader *reader, const StatePlace *place, uint16 tag, Datum contact)
+is_at(StateReader *reader, ItemPointerData address, Datum contact)
 {
-	ItemPointerData address;
 	bool		again = false;
 	bool		isnull;
 
-	if (place == NULL || place->tag != tag ||
-		!ItemPointerIsValid(&place->address) ||
-		ItemPointerGetBlockNumber(&place->address) >= reader->blocks)
-		return false;
-	address = place->address;
-	return table_index_fetch_tuple(reader->scan->xs_heapfetch, &address,
-								   reader->snapshot, reader->slot, &again,
-								   NULL) &&
+	return ItemPointerGetBlockNumber(&address) < reader->blocks &&
+		table_index_fetch_tuple(reader->scan->xs_heapfetch, &address,
+								reader->snapshot, reader->slot, &again,
+								NULL) &&
 		key_compare(&reader->model->contact_key,
 					slot_getattr(reader->slot, ATTR_CONTACT, &isnull),
 					contact) == 0;
@@ -229,20 +192,24 @@ search(StateReader *reader, Datum contact, ItemPointer address)
 StateRow *
 state_read(StateReader *reader, Datum contact)
 {
-	uint16		tag = 0;
-	StatePlace *place = find_place(reader->model, contact, &tag);
-	ItemPointerData address;
+	Model	   *model = reader->model;
+	bool		remembers = OidIsValid(model->contact_key.hash.fn_oid);
+	uint32		hash = remembers ? key_hash(&model->contact_key, contact) : 0;
+	ItemPointerData address[2];
+	int			places = remembers ? place_recall(model, hash, address) : 0;
 	StateRow   *row;
 	Datum		value;
 	bool		isnull;
 
 	counter_add(COUNT_STATE_READS, 1);
-	if (!is_at(reader, place, tag, contact))
+	while (places > 0 && !is_at(reader, address[places - 1], contact))
+		places--;
+	if (places == 0)
 	{
-		if (!search(reader, contact, &address))
+		if (!search(reader, contact, &address[0]))
 			return NULL;
-		if (place != NULL)
-			remember_place(reader->model, place, tag, &address);
+		if (remembers)
+			place_remember(model, hash, &address[0]);
 	}
 	value = slot_getattr(reader->slot, ATTR_STATE, &isnull);
 	row = state_unpack(DatumGetByteaPP(value));
