@@ -92,6 +92,7 @@ sub serve
 my $server = fork // die "cannot fork: $!";
 if ($server == 0)
 {
+    $SIG{TERM} = 'DEFAULT';    # Cluster.pm's, where it has one, stops the node
     while (my $client = $listener->accept)
     {
         $client->autoflush(1);
