@@ -193,6 +193,16 @@ INSERT INTO dml_crm.events (contact_id, first) VALUES (3, 1);
 UPDATE dml_crm.contacts SET more = 'x';
 SELECT * FROM dml_members;
 ALTER TABLE dml_crm.events ALTER COLUMN contact_id TYPE int;
+-- Rewritten by another access method (here the same one by another name), they
+-- keep their triggers.
+CREATE ACCESS METHOD dml_heap TYPE TABLE HANDLER heap_tableam_handler;
+ALTER TABLE dml_crm.events SET ACCESS METHOD dml_heap;
+ALTER TABLE dml_crm.contacts SET ACCESS METHOD dml_heap;
+DELETE FROM dml_crm.events WHERE contact_id = 3;
+INSERT INTO dml_crm.contacts (id, more) VALUES (4, 'x');
+INSERT INTO dml_crm.events (contact_id) VALUES (4), (4), (4);
+SELECT * FROM dml_members;
+SELECT * FROM pg_temp.wrong();
 ALTER TABLE dml_crm.events RENAME TO happenings;
 INSERT INTO dml_crm.happenings (contact_id) VALUES (3), (3), (3);
 SELECT * FROM dml_members;
@@ -206,4 +216,5 @@ SELECT * FROM dml_members WHERE segment = 'Three';
 DROP VIEW dml_members;
 SELECT lifecycle_drop('dml_crm', cascade => true);
 SET client_min_messages = warning;
+DROP ACCESS METHOD dml_heap;
 DROP SCHEMA oracle CASCADE;

@@ -101,6 +101,20 @@ analysis_table(Compiler *compiler, const VocabularyWord *word)
 		compiler->scope->events;
 }
 
+/*
+ * The tables that a text may refer to, as they are numbered in its tree.
+ */
+List *
+analysis_tables(const ParseState *pstate)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, pstate->p_rtable)
+		result = lappend_oid(result, lfirst_node(RangeTblEntry, lc)->relid);
+	return result;
+}
+
 static void
 add_relation(ParseState *pstate, Oid relation, const char *name, bool bare)
 {

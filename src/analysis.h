@@ -25,6 +25,7 @@ extern ParseState *analysis_of_row(Compiler *compiler,
 								   const VocabularyWord *word,
 								   const char *text);
 extern Oid	analysis_table(Compiler *compiler, const VocabularyWord *word);
+extern List *analysis_tables(const ParseState *pstate);
 extern Node *analysis_run(Syntax *syntax, Node *raw, Oid target,
 						  const char *argument);
 

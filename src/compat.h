@@ -58,6 +58,20 @@
 	ExecInsertIndexTuples(info, slot, estate, true, false, NULL, NIL)
 #endif
 
+/*
+ * Generated columns can be virtual since PostgreSQL 18: computed where they
+ * are read, and null in the rows that triggers get.
+ */
+#if PG_VERSION_NUM >= 180000
+#define compat_is_virtual(att) \
+	((att)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
+#define compat_expand_generated(node, rel, varno) \
+	expand_generated_columns_in_expr(node, rel, varno)
+#else
+#define compat_is_virtual(att) (false)
+#define compat_expand_generated(node, rel, varno) (node)
+#endif
+
 /* Intervals can be infinite since PostgreSQL 17. */
 #ifndef INTERVAL_NOT_FINITE
 #define INTERVAL_NOT_FINITE(i) (false)

@@ -31,6 +31,7 @@
 
 #include "atom.h"
 #include "evaluate.h"
+#include "generated.h"
 #include "network.h"
 
 typedef struct AtomEntry
@@ -455,7 +456,8 @@ column_set(Oid relid, Datum names)
 		if (attno > 0)
 			result = bms_add_member(result, attno);
 	}
-	return result;
+	/* as they are computed now: that may have been altered */
+	return generated_add_sources(result, relid);
 }
 
 static void

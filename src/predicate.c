@@ -53,6 +53,7 @@
 #include "utils/typcache.h"
 
 #include "analysis.h"
+#include "generated.h"
 #include "points.h"
 #include "predicate.h"
 
@@ -95,7 +96,7 @@ static Node *event_expression(Compiler *compiler, const VocabularyWord *word,
 static Node *visited_filter(Compiler *compiler, VocabularyCall *call);
 static char *deparse_row(Compiler *compiler, const VocabularyWord *word,
 						 Node *node, const char *prefix);
-static Expr *plan(Node *node);
+static Expr *plan(List *tables, Node *node);
 static Node *place_columns(Node *node, void *context);
 static void add_columns(const PredicateScope *scope, const List *atoms,
 						Predicate *predicate);
@@ -131,7 +132,13 @@ predicate_compile(const PredicateScope *scope, const char *text,
 	collect_atoms(&compiler, &syntax);
 	node = analysis_run(&syntax, node, must_be_boolean ? BOOLOID : InvalidOid,
 				   NULL);
-	node = place_columns((Node *) plan(node), &placed);
+	placed.predicate.contact_columns =
+		generated_used(node, scope->contacts, 1);
+	if (OidIsValid(scope->companies))
+		placed.predicate.company_columns =
+			generated_used(node, scope->companies, 2);
+	node = place_columns((Node *) plan(analysis_tables(syntax.pstate), node),
+						 &placed);
 	add_columns(scope, compiler.atoms, &placed.predicate);
 	add_scores(&compiler, &placed.predicate);
 
@@ -417,7 +424,8 @@ compile_call(Compiler *compiler, VocabularyCall *call)
 		node = event_expression(compiler, word, "value", call->pstate,
 								call->value, number ? NUMERICOID : InvalidOid,
 								&call->value_text);
-		spec->value = plan(node);
+		spec->value = plan(list_make1_oid(analysis_table(compiler, word)),
+						   node);
 		spec->value_sql = deparse_row(compiler, word, node, "e");
 		check_value(call, node);
 	}
@@ -501,7 +509,7 @@ set_filter(Compiler *compiler, const VocabularyWord *word, Node *node,
 {
 	if (node == NULL)
 		return;
-	*filter = plan(node);
+	*filter = plan(list_make1_oid(analysis_table(compiler, word)), node);
 	*sql = deparse_row(compiler, word, node, "e");
 	if (is_true(*filter))
 	{
@@ -663,13 +671,16 @@ deparse_row(Compiler *compiler, const VocabularyWord *word, Node *node,
 }
 
 /*
- * Plan a checked expression.  Defaults of function arguments are filled in
- * only now, so look once more for mutable functions.
+ * Plan a checked expression over the rows of these tables, numbered from 1.
+ * Virtual generated columns are replaced only here: what is deparsed names
+ * them.  Defaults of function arguments are filled in only now, so look once
+ * more for mutable functions.
  */
 static Expr *
-plan(Node *node)
+plan(List *tables, Node *node)
 {
-	Expr	   *expr = expression_planner((Expr *) copyObject(node));
+	Expr	   *expr = expression_planner((Expr *) generated_expand(node,
+																tables));
 
 	if (contain_mutable_functions((Node *) expr))
 		ereport(ERROR,
@@ -737,6 +748,12 @@ add_columns(const PredicateScope *scope, const List *atoms,
 							   get_attnum(scope->contacts,
 										  scope->stage_column));
 	}
+	predicate->contact_columns =
+		generated_add_sources(predicate->contact_columns, scope->contacts);
+	if (OidIsValid(scope->companies))
+		predicate->company_columns =
+			generated_add_sources(predicate->company_columns,
+								  scope->companies);
 }
 
 /*

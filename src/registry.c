@@ -18,6 +18,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
@@ -347,7 +348,28 @@ load_own_tables(Model *model, Oid schema)
 }
 
 /*
- * Is there a foreign key from contacts to companies?
+ * Is a foreign key true of all rows at the end of each statement?  One that
+ * is not enforced (PostgreSQL 18) is not validated either.
+ */
+static bool
+is_checked(Oid constraint)
+{
+	HeapTuple	tuple = SearchSysCache1(CONSTROID,
+										ObjectIdGetDatum(constraint));
+	Form_pg_constraint form;
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_constraint) GETSTRUCT(tuple);
+	result = form->convalidated && !form->condeferrable;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/*
+ * Is there a foreign key from contacts to companies, so that no contact comes
+ * before its company?
  */
 static void
 load_company_key(Model *model)
@@ -361,7 +383,8 @@ load_company_key(Model *model)
 
 		if (key->confrelid == model->table[COMPANIES].relid &&
 			key->nkeys == 1 &&
-			key->conkey[0] == model->table[CONTACTS].column[ROLE_COMPANY].attno)
+			key->conkey[0] == model->table[CONTACTS].column[ROLE_COMPANY].attno &&
+			is_checked(key->conoid))
 			model->company_key_checked = true;
 	}
 	table_close(rel, NoLock);

@@ -230,24 +230,52 @@ COMMENT ON FUNCTION lifecycle.check_model_name(text) IS
 
 /* ---- the columns ---- */
 
--- The columns that can be a table's key: of the primary key, else of unique
--- indexes over one column that cannot be null.
-CREATE FUNCTION lifecycle.key_columns(relation regclass, OUT column_names text[], OUT found_by text)
+-- From PostgreSQL 18 on a column may be declared NOT NULL and yet hold nulls: as
+-- long as the constraint is not validated.
+CREATE FUNCTION lifecycle.unique_columns(relation regclass)
+RETURNS TABLE (column_name text, is_primary boolean)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT array_agg(DISTINCT a.attname::text), CASE WHEN i.indisprimary THEN 'primary key' ELSE 'unique index' END
+	SELECT DISTINCT a.attname::text, i.indisprimary
 	FROM pg_index i
 	JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
 	WHERE i.indrelid = relation AND i.indisunique AND i.indisvalid AND i.indimmediate
 	  AND i.indnkeyatts = 1 AND i.indpred IS NULL AND a.attnotnull
-	GROUP BY i.indisprimary
-	ORDER BY i.indisprimary DESC
+	  AND NOT EXISTS (
+		SELECT FROM pg_constraint k
+		WHERE k.conrelid = relation AND k.contype = 'n' AND NOT k.convalidated AND k.conkey[1] = a.attnum)
+$$;
+
+COMMENT ON FUNCTION lifecycle.unique_columns(regclass) IS
+'columns that are unique by an index of their own and cannot be null, so that each can be the key of a table';
+
+-- The columns that can be a table's key: of the primary key, else of unique
+-- indexes.
+CREATE FUNCTION lifecycle.key_columns(relation regclass, OUT column_names text[], OUT found_by text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT array_agg(u.column_name ORDER BY u.column_name), CASE WHEN u.is_primary THEN 'primary key' ELSE 'unique index' END
+	FROM lifecycle.unique_columns(relation) u
+	GROUP BY u.is_primary
+	ORDER BY u.is_primary DESC
 	LIMIT 1
 $$;
 
 COMMENT ON FUNCTION lifecycle.key_columns(regclass) IS
 'columns that identify the rows of a table: the primary key, or single unique columns that are not null';
+
+CREATE FUNCTION lifecycle.primary_key_in_words(relation regclass) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format('That of this table is %s.', pg_get_constraintdef(k.oid))
+	FROM pg_constraint k WHERE k.conrelid = relation AND k.contype = 'p'
+$$;
+
+COMMENT ON FUNCTION lifecycle.primary_key_in_words(regclass) IS
+'a sentence with the primary key of a table, for messages; null if there is none';
 
 CREATE FUNCTION lifecycle.map_columns(
 	contacts regclass, companies regclass, deals regclass, events regclass, columns jsonb)
@@ -277,6 +305,7 @@ DECLARE
 	company_key text;
 	company_type oid;
 	column_type oid;
+	generated "char";
 BEGIN
 	/* the argument's own form: objects and roles that there are */
 	IF jsonb_typeof(columns) <> 'object' THEN
@@ -367,15 +396,12 @@ BEGIN
 			IF result.column_name IS NULL THEN
 				SELECT k.column_names, k.found_by INTO candidates, result.chosen_by
 				FROM lifecycle.key_columns(result.relation) k;
-			ELSIF NOT EXISTS (
-				SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
-				WHERE i.indrelid = result.relation AND i.indisunique AND i.indisvalid AND i.indimmediate
-				  AND i.indnkeyatts = 1 AND i.indpred IS NULL AND a.attnotnull AND a.attname = result.column_name)
-			THEN
+			ELSIF result.column_name NOT IN (SELECT u.column_name FROM lifecycle.unique_columns(result.relation) u) THEN
 				RAISE EXCEPTION USING
 					ERRCODE = 'invalid_parameter_value',
 					MESSAGE = format('column "%s" cannot be the key of table %s', result.column_name, result.relation),
-					DETAIL = 'A key is unique by an index of its own, and not null.',
+					DETAIL = concat_ws(' ', 'A key is unique by an index of its own, and not null.',
+									   lifecycle.primary_key_in_words(result.relation)),
 					HINT = format('Run ALTER TABLE %s ADD UNIQUE (%I), ALTER COLUMN %I SET NOT NULL; or name another column.',
 								  result.relation, result.column_name, result.column_name);
 			END IF;
@@ -384,8 +410,11 @@ BEGIN
 				RAISE EXCEPTION USING
 					ERRCODE = 'invalid_table_definition',
 					MESSAGE = format('table %s has no usable key', result.relation),
-					DETAIL = 'A key is one column that is the primary key, or unique and not null.',
-					HINT = format('Run ALTER TABLE %s ADD PRIMARY KEY (...).', result.relation);
+					DETAIL = concat_ws(' ', 'A key is one column that is the primary key, or unique and not null.',
+									   lifecycle.primary_key_in_words(result.relation)),
+					HINT = CASE WHEN lifecycle.primary_key_in_words(result.relation) IS NULL
+						THEN format('Run ALTER TABLE %s ADD PRIMARY KEY (...).', result.relation)
+						ELSE format('Run ALTER TABLE %s ADD COLUMN ... bigint GENERATED ALWAYS AS IDENTITY UNIQUE.', result.relation) END;
 			END IF;
 			CONTINUE WHEN r.optional AND cardinality(candidates) > 1;
 		ELSIF result.column_name IS NULL AND result.constant IS NULL THEN
@@ -471,7 +500,7 @@ BEGIN
 		END IF;
 
 		IF result.column_name IS NOT NULL AND result.chosen_by <> 'added' THEN
-			SELECT a.atttypid INTO column_type
+			SELECT a.atttypid, a.attgenerated INTO column_type, generated
 			FROM pg_attribute a
 			WHERE a.attrelid = result.relation AND a.attname = result.column_name AND NOT a.attisdropped;
 			IF NOT lifecycle.type_fits(r.kind, column_type, contact_type, company_type) THEN
@@ -481,15 +510,16 @@ BEGIN
 					DETAIL = format('It is %s, but must be %s.', format_type(column_type, NULL),
 									lifecycle.kind_in_words(r.kind, contact_type, company_type)),
 					HINT = 'Name another column, or change the type of this one.';
-			ELSIF r.kind <> 'key' AND r.object <> 'events' AND EXISTS (
-				SELECT FROM pg_attribute a
-				WHERE a.attrelid = result.relation AND a.attname = result.column_name AND a.attgenerated <> '')
-			THEN
+			ELSIF generated = 'v' OR generated = 's' AND r.kind <> 'key' AND r.object <> 'events' THEN
 				RAISE EXCEPTION USING
 					ERRCODE = 'invalid_column_definition',
 					MESSAGE = format('column "%s" of table %s cannot be the "%s" of %s', result.column_name, result.relation, r.role, r.object),
-					DETAIL = 'It is a generated column, which nobody can write to.',
-					HINT = 'Name another column.';
+					DETAIL = CASE WHEN r.object = 'events'
+						THEN 'It is a virtual generated column, whose value triggers do not see.'
+						ELSE 'It is a generated column, which nobody can write to.' END,
+					HINT = concat(CASE WHEN r.object = 'events' THEN 'Make it a stored one, or name' ELSE 'Name' END, ' another column',
+								  CASE WHEN r.optional THEN format(', or none: columns => ''{"%s": {"%s": null}}''', r.object, r.role) END,
+								  '.');
 			END IF;
 			taken_of := taken_of || jsonb_build_object(r.object,
 				coalesce(taken_of -> r.object, '[]') || to_jsonb(result.column_name));
@@ -882,7 +912,8 @@ COMMENT ON FUNCTION lifecycle.create_triggers(text) IS
 
 -- The data definition commands of others that touch attached tables: a new
 -- partition gets its triggers, one that was detached loses them, a renamed
--- column is followed, and what would break a model is refused.
+-- column is followed, and what would break a model is refused.  So is a key
+-- that could become null, which the C code does not expect.
 --
 -- It runs as the extension's owner, so it reads catalogs and the registry only:
 -- a table in a model's schema may have become a view, whose functions would
@@ -944,6 +975,23 @@ BEGIN
 					HINT = format('Detach the model first: SELECT lifecycle_detach(%L).', m.name);
 			END IF;
 		END LOOP;
+
+		-- While a dump is restored, keys come before the triggers.
+		SELECT c.object, c.column_name, r.relation INTO missing
+		FROM lifecycle.model_column c
+		JOIN (VALUES ('contacts', m.contacts), ('companies', m.companies), ('deals', m.deals)) r (object, relation)
+			ON r.object = c.object AND r.relation = command.objid
+		WHERE c.model = m.name AND c.role = 'key'
+		  AND c.column_name NOT IN (SELECT u.column_name FROM lifecycle.unique_columns(r.relation) u)
+		  AND EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = r.relation AND g.tgname = 'lifecycle_insert');
+		IF FOUND THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'dependent_objects_still_exist',
+				MESSAGE = format('column "%s" of table %s must stay unique and not null because model "%s" needs it',
+								 missing.column_name, missing.relation, m.name),
+				DETAIL = format('It is the key of %s.', missing.object),
+				HINT = format('Put another unique index on the column first, or detach the model: SELECT lifecycle_detach(%L).', m.name);
+		END IF;
 
 		IF command.objid = m.contacts AND to_regclass(format('%I.contact_state', m.name)) IS NOT NULL
 		   AND lifecycle.column_type_text(m.contacts, lifecycle.mapped_column(m.name, 'contacts', 'key'))
