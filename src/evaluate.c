@@ -184,7 +184,8 @@ evaluate_store(Run *run, Work *work, Atom *atom, AtomValue value)
 		entry->count = DatumGetInt64(value.value);
 	else if (atom->method == METHOD_WINDOW)
 		entry->count = DatumGetInt64(value.value) >= atom->spec->times ? 1 : 0;
-	if (memcmp(&before, entry, sizeof(before)) != 0)
+	if (before.unknown != entry->unknown || before.due != entry->due ||
+		before.count != entry->count)
 		work->state_changed = true;
 }
 
