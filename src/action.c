@@ -269,6 +269,31 @@ copy_plan(Model *model, Rule *rule)
 }
 
 /*
+ * The condition that a contact, v1, has no open deal in a pipeline, v3, as one
+ * of its further contacts.  Whoever makes it one holds the lock on the
+ * contact's row, as we do (deal_contact.c).
+ */
+static const char *
+without_shared_deal(Model *model)
+{
+	AppTable   *deals = &model->table[DEALS];
+	AppTable   *links = &model->table[DEAL_CONTACTS];
+
+	if (!OidIsValid(links->relid))
+		return "";
+	return psprintf(" WHERE NOT EXISTS (SELECT FROM %1$s AS l"
+					" JOIN %2$s AS d ON d.%3$s OPERATOR(pg_catalog.=) l.%4$s"
+					" WHERE l.%5$s OPERATOR(pg_catalog.=) v.v1 AND d.%6$s%7$s)",
+					links->name, deals->name, deals->column[ROLE_KEY].quoted,
+					links->column[ROLE_DEAL].quoted,
+					links->column[ROLE_CONTACT].quoted,
+					deals->column[ROLE_IS_OPEN].quoted,
+					deals->column[ROLE_PIPELINE].attno == 0 ? "" :
+					psprintf(" AND d.%s OPERATOR(pg_catalog.=) v.v3",
+							 deals->column[ROLE_PIPELINE].quoted));
+}
+
+/*
  * The statement that opens deals.  Of deals that are open already for the
  * contact and pipeline, the unique index lets none through.
  */
@@ -300,10 +325,10 @@ deal_plan(Model *model, Oid *types)
 	}
 	model->plan[PLAN_DEAL_INSERT] =
 		query_prepare(psprintf("INSERT INTO %s (%s) SELECT %s"
-							   " FROM %s AS v (v1, v2, v3, v4, v5, v6, v7, v8)"
+							   " FROM %s AS v (v1, v2, v3, v4, v5, v6, v7, v8)%s"
 							   " ON CONFLICT (%s%s%s) WHERE %s DO NOTHING",
 							   table->name, names.data, values.data,
-							   bulk_source(8),
+							   bulk_source(8), without_shared_deal(model),
 							   table->column[ROLE_CONTACT].quoted,
 							   table->column[ROLE_PIPELINE].attno != 0 ? ", " : "",
 							   table->column[ROLE_PIPELINE].attno != 0 ?

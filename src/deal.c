@@ -29,6 +29,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "deal.h"
 #include "identity.h"
 #include "import.h"
 #include "rule.h"
@@ -265,10 +266,11 @@ slot_amount(TupleTableSlot *slot, const Column *column, bool *unreadable)
 }
 
 /*
- * Collect one deal that was created, changed or deleted.
+ * deal_change: what happened to a deal that was created, changed or deleted;
+ * in the run's context, not collected yet.
  */
-static void
-add_change(Run *run, TupleTableSlot *old, TupleTableSlot *new)
+DealChange *
+deal_change(Run *run, TupleTableSlot *old, TupleTableSlot *new)
 {
 	Model	   *model = run->model;
 	AppTable   *table = &model->table[DEALS];
@@ -327,10 +329,15 @@ add_change(Run *run, TupleTableSlot *old, TupleTableSlot *new)
 		}
 	}
 	MemoryContextSwitchTo(context);
-	if (old == NULL || new == NULL ||
+	return change;
+}
+
+static bool
+is_move(const DealChange *change)
+{
+	return change->from_stage == NULL || change->to_stage == NULL ||
 		differ(change->from_stage, change->to_stage) ||
-		differ(change->from_pipeline, change->pipeline))
-		run_add_deal_change(run, change);
+		differ(change->from_pipeline, change->pipeline);
 }
 
 /*
@@ -356,11 +363,13 @@ add_hit(Run *run, TupleTableSlot *slot, Atom **atoms, int natoms)
 }
 
 /*
- * A merge of the deal's contact must see the deal, as it must the contact's
- * events (stripe.c).
+ * deal_add_stripe: a merge of the deal's contact must see the deal, as it
+ * must the contact's events (stripe.c).  The contact is in a row of deals, or
+ * of their further contacts.
  */
-static Bitmapset *
-add_stripe(Run *run, TupleTableSlot *slot, Bitmapset *stripes)
+Bitmapset *
+deal_add_stripe(Run *run, TableKind kind, TupleTableSlot *slot,
+				Bitmapset *stripes)
 {
 	Model	   *model = run->model;
 	bool		isnull;
@@ -368,7 +377,7 @@ add_stripe(Run *run, TupleTableSlot *slot, Bitmapset *stripes)
 
 	if (slot == NULL || !OidIsValid(model->table[EVENTS].relid))
 		return stripes;
-	contact = slot_key(slot, &model->table[DEALS].column[ROLE_CONTACT],
+	contact = slot_key(slot, &model->table[kind].column[ROLE_CONTACT],
 					   &model->contact_key, &isnull);
 	return isnull ? stripes :
 		bms_add_member(stripes, identity_stripe(model, contact));
@@ -386,6 +395,7 @@ statement(TriggerData *trigdata)
 	Bitmapset  *stripes = NULL;
 	Atom	  **atoms;
 	int			natoms;
+	List	   *shared = NIL;
 
 	if (model == NULL)
 		return;
@@ -411,15 +421,21 @@ statement(TriggerData *trigdata)
 			transition_next(old_rows) : NULL;
 		TupleTableSlot *new = new_rows != NULL ?
 			transition_next(new_rows) : NULL;
+		DealChange *change;
 
 		if (old == NULL && new == NULL)
 			break;
 		CHECK_FOR_INTERRUPTS();
-		add_change(run, old, new);
+		change = deal_change(run, old, new);
+		if (is_move(change))
+			run_add_deal_change(run, change);
+		if (natoms > 0 || is_move(change))
+			shared = lappend(shared, change);
 		add_hit(run, old, atoms, natoms);
 		add_hit(run, new, atoms, natoms);
-		stripes = add_stripe(run, new, stripes);
+		stripes = deal_add_stripe(run, DEALS, new, stripes);
 	}
+	deal_contact_gather(run, shared, atoms, natoms);
 	if (stripes != NULL)
 		stripe_arrive(model, stripes);
 	if (old_rows != NULL)
@@ -435,7 +451,8 @@ statement(TriggerData *trigdata)
  * deals_insert(), deals_update(), deals_delete(), deals_truncate(): statement
  * triggers on the deals of a model, or a partition of them.
  *
- * They lock the deals' contacts (decide.c) if rules look at them; they raise
+ * They lock the deals' contacts (decide.c) if rules look at them, the further
+ * ones of deal_contact.c too; they raise
  * 39P01 if not called as the trigger, 55000 if the table is not attached,
  * 54000 for rules that loop.
  */

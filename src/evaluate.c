@@ -69,7 +69,11 @@ scan_works(Run *run, Atom *atom, Work **works, int count, AtomValue *values)
 		clocks[i] = work_clock(run, works[i]);
 	}
 	if (atom->spec->kind == ATOM_OPEN_DEALS)
+	{
 		snapshot = step_snapshot(run, DEALS);
+		if (snapshot == NULL)
+			snapshot = step_snapshot(run, DEAL_CONTACTS);
+	}
 	else if (atom->spec->kind != ATOM_TIME_IN_STAGE)
 		snapshot = step_snapshot(run, EVENTS);
 	atom_scan(run->model, atom, contacts, count, clocks, snapshot, values);

@@ -13,7 +13,8 @@
  * the contact's row.
  *
  * Deals are the company's business and stay, with their amount, without
- * contact and name; if their contact must not be null, they are deleted.
+ * contact and name; if their contact must not be null, they are deleted.  As
+ * a further contact of deals the person is deleted too.
  *
  * Locks and rights are those of merge.c.  The history that the deletion
  * itself writes is deleted last.
@@ -279,6 +280,19 @@ forget_deals(Person *person)
 	person->values[DEAL_KEYS] = merge_texts();
 }
 
+static void
+forget_deal_contacts(Person *person)
+{
+	AppTable   *table = &person->model->table[DEAL_CONTACTS];
+
+	if (!OidIsValid(table->relid))
+		return;
+	person->rows +=
+		theirs(person, psprintf("DELETE FROM %s AS l"
+								" WHERE l.%s OPERATOR(pg_catalog.=) ANY ($1)",
+								table->name, table->column[ROLE_CONTACT].quoted));
+}
+
 /*
  * The model's tables that have a column for the contact.
  */
@@ -286,14 +300,15 @@ static void
 forget_tables(Person *person)
 {
 	Model	   *model = person->model;
-	Oid			types[6] = {TEXTOID, OIDOID, OIDOID, OIDOID, OIDOID, OIDOID};
-	Datum		values[6] = {CStringGetTextDatum(model->name)};
+	Oid			types[7] = {TEXTOID, OIDOID, OIDOID, OIDOID, OIDOID, OIDOID,
+	OIDOID};
+	Datum		values[7] = {CStringGetTextDatum(model->name)};
 	uint64		tables;
 	SPITupleTable *result;
 
 	for (int i = 0; i < TABLE_KINDS; i++)
 		values[i + 1] = ObjectIdGetDatum(model->table[i].relid);
-	values[5] = ObjectIdGetDatum(model->contact_key.type);
+	values[6] = ObjectIdGetDatum(model->contact_key.type);
 	own(person, psprintf("UPDATE %s.deal_history SET contact = NULL, reason ="
 						 " NULL"
 						 " WHERE contact = ANY ($1)", model->schema));
@@ -311,11 +326,11 @@ forget_tables(Person *person)
 					   " JOIN pg_attribute a ON a.attrelid = c.oid"
 					   " WHERE n.nspname = $1 AND c.relkind IN ('r', 'p')"
 					   " AND NOT c.relispartition AND c.oid NOT IN ($2, $3,"
-					   " $4, $5)"
+					   " $4, $5, $6)"
 					   " AND c.relname NOT IN ('deal_history', 'membership')"
 					   " AND a.attname = 'contact' AND NOT a.attisdropped"
-					   " AND a.atttypid = $6 ORDER BY 1",
-					   6, types, values, NULL);
+					   " AND a.atttypid = $7 ORDER BY 1",
+					   7, types, values, NULL);
 	result = SPI_tuptable;
 	for (uint64 i = 0; i < tables; i++)
 		person->rows +=
@@ -367,7 +382,7 @@ forget_quotes(Person *person)
  *
  * Returns the number of rows that were deleted, or of deals without their
  * contact now.  Takes the locks of a merge; needs SELECT and DELETE on
- * contacts and events, SELECT and UPDATE on deals.  Raises 02000 if there is
+ * contacts, events and further contacts of deals, SELECT and UPDATE on deals.  Raises 02000 if there is
  * nothing, 55000 for a contact that was merged into another.
  */
 Datum
@@ -409,6 +424,7 @@ lifecycle_forget(PG_FUNCTION_ARGS)
 	run = merge_start(model, NULL);
 	forget_events(&person);
 	forget_deals(&person);
+	forget_deal_contacts(&person);
 	theirs(&person, psprintf("DELETE FROM %s AS c WHERE c.%s"
 							 " OPERATOR(pg_catalog.=) ANY ($1)",
 							 model->table[CONTACTS].name,

@@ -5,7 +5,7 @@
  *
  * The parts, from the top down (calls go downward only):
  *
- *	  ingest.c, object.c, deal.c	triggers on the four application tables
+ *	  ingest.c, object.c, deal.c, deal_contact.c	triggers on the application tables
  *	  worker.c						background processes that call tick.c
  *	  tick.c, api.c, score_api.c, verify.c	what SQL calls
  *	  explain.c, why.c, clause.c, witness.c, preview.c	questions about a text

@@ -404,6 +404,35 @@ stage_sql(const Meaning *meaning)
 }
 
 /*
+ * open_deals where deals have further contacts: a deal counts once, whether
+ * the contact is in its own column, in the other table, or in both.
+ */
+static char *
+shared_deals_sql(const Meaning *meaning)
+{
+	AppTable   *deals = &meaning->model->table[DEALS];
+	AppTable   *links = &meaning->model->table[DEAL_CONTACTS];
+	const char *key = meaning->model->contact_key.name;
+	const char *deal = deals->column[ROLE_KEY].quoted;
+	char	   *open = psprintf(" AND e.%s%s",
+								deals->column[ROLE_IS_OPEN].quoted,
+								AND_FILTER(meaning->spec->filter_sql));
+
+	return psprintf("SELECT d.contact, pg_catalog.count(*) AS value,"
+					" NULL::pg_catalog.timestamptz[] AS turns,"
+					" NULL::pg_catalog.timestamptz AS arrives"
+					" FROM (SELECT (e.%1$s)::%2$s AS contact, e.%3$s AS deal%4$s%5$s"
+					" UNION SELECT (l.%6$s)::%2$s, e.%3$s FROM %7$s AS l"
+					" JOIN %8$s AS e ON e.%3$s OPERATOR(pg_catalog.=) l.%9$s"
+					" WHERE l.%6$s%10$s%5$s) AS d GROUP BY 1",
+					deals->column[ROLE_CONTACT].quoted, key, deal,
+					rows_of_contacts(meaning, DEALS), open,
+					links->column[ROLE_CONTACT].quoted, links->name,
+					deals->name, links->column[ROLE_DEAL].quoted,
+					meaning->whose);
+}
+
+/*
  * open_deals: time alone does not change it.
  */
 static char *
@@ -413,6 +442,8 @@ deals_sql(const Meaning *meaning)
 	KeyType    *key = &meaning->model->contact_key;
 	Column	   *contact = &deals->column[ROLE_CONTACT];
 
+	if (OidIsValid(meaning->model->table[DEAL_CONTACTS].relid))
+		return shared_deals_sql(meaning);
 	return psprintf("SELECT (e.%s)::%s AS contact, pg_catalog.count(*) AS value,"
 					" NULL::pg_catalog.timestamptz[] AS turns,"
 					" NULL::pg_catalog.timestamptz AS arrives"

@@ -242,14 +242,15 @@ static void
 check_references(Merge *merge)
 {
 	Model	   *model = merge->model;
-	Oid			types[3] = {OIDOID, OIDOID, OIDOID};
-	Datum		values[3];
+	Oid			types[4] = {OIDOID, OIDOID, OIDOID, OIDOID};
+	Datum		values[4];
 	uint64		rows;
 	SPITupleTable *result;
 
 	values[0] = ObjectIdGetDatum(model->table[CONTACTS].relid);
 	values[1] = ObjectIdGetDatum(model->table[EVENTS].relid);
 	values[2] = ObjectIdGetDatum(model->table[DEALS].relid);
+	values[3] = ObjectIdGetDatum(model->table[DEAL_CONTACTS].relid);
 	rows = query_once("SELECT"
 					  " k.conrelid::pg_catalog.regclass::pg_catalog.text,"
 					  " pg_catalog.quote_ident(a.attname)"
@@ -259,14 +260,14 @@ check_references(Merge *merge)
 					  " AND a.attnum OPERATOR(pg_catalog.=) k.conkey[1]"
 					  " WHERE k.confrelid OPERATOR(pg_catalog.=) $1"
 					  " AND k.conrelid OPERATOR(pg_catalog.<>) ALL (ARRAY[$2,"
-					  " $3])"
+					  " $3, $4])"
 					  " AND k.contype OPERATOR(pg_catalog.=) 'f'"
 					  " AND k.confdeltype OPERATOR(pg_catalog.=) ANY"
 					  " ('{c,n,d}'::pg_catalog.\"char\"[])"
 					  " AND k.conparentid OPERATOR(pg_catalog.=)"
 					  " 0::pg_catalog.oid"
 					  " ORDER BY k.conname",
-					  3, types, values, NULL);
+					  4, types, values, NULL);
 	result = SPI_tuptable;
 	for (uint64 i = 0; i < rows; i++)
 	{
@@ -605,18 +606,19 @@ static int64
 record(Merge *merge)
 {
 	Model	   *model = merge->model;
-	Oid			types[16] = {model->contact_key.type, model->contact_key.type,
+	Oid			types[18] = {model->contact_key.type, model->contact_key.type,
 		TIMESTAMPTZOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, TEXTOID, TEXTOID,
 		TEXTARRAYOID, TEXTARRAYOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID,
-	BOOLOID};
-	Datum		values[16] = {merge->from, merge->into,
+	BOOLOID, TEXTARRAYOID, JSONBOID};
+	Datum		values[18] = {merge->from, merge->into,
 		TimestampTzGetDatum(merge->run->clock),
 		CStringGetTextDatum(merge->run->role), TEXT_OR_NULL(merge->reason),
 		merge->from_row, merge->filled, TEXT_OR_NULL(merge->into_stage),
 		TEXT_OR_NULL(merge->stage_after), merge->events, merge->deals,
 		CStringGetTextDatum(merge->closed_deals), merge->tasks, merge->ids,
-	BoolGetDatum(merge->made_contact)};
-	char		nulls[17] = "                ";
+	BoolGetDatum(merge->made_contact), merge->deal_contacts,
+	merge->deal_contact_rows};
+	char		nulls[19] = "                  ";
 	bool		isnull;
 
 	nulls[4] = merge->reason == NULL ? 'n' : ' ';
@@ -628,11 +630,12 @@ record(Merge *merge)
 							  " filled, stage_before, stage_after, events,"
 							  " deals,"
 							  " closed_deals, tasks, anonymous_ids,"
-							  " made_contact)"
+							  " made_contact, deal_contacts, deal_contact_rows)"
 							  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,"
 							  " $10,"
-							  " $11, $12::jsonb, $13, $14, $15) RETURNING id",
-							  model->schema), 15, types, values, nulls);
+							  " $11, $12::jsonb, $13, $14, $15, $16, $17)"
+							  " RETURNING id",
+							  model->schema), 17, types, values, nulls);
 	return DatumGetInt64(query_value(0, 1, &isnull));
 }
 
@@ -667,6 +670,7 @@ merge_contacts(Merge *merge)
 	merge->run = merge_start(model, merge->reason);
 	move_events(merge);
 	move_deals(merge);
+	merge_move_deal_contacts(merge);
 	move_own(merge);
 	query_once(psprintf("DELETE FROM %s AS c WHERE c.%s OPERATOR(pg_catalog.=)"
 						" $1",
@@ -684,7 +688,8 @@ merge_contacts(Merge *merge)
  * lifecycle_merge(model, from_, into_, reason): merge a contact into another.
  *
  * Returns the number of the merge.  Needs SELECT, UPDATE and DELETE on
- * contacts and SELECT and UPDATE on events and deals; see merge_contacts.
+ * contacts, SELECT and UPDATE on events and deals, and DELETE too on further
+ * contacts of deals; see merge_contacts.
  */
 Datum
 lifecycle_merge(PG_FUNCTION_ARGS)

@@ -32,6 +32,8 @@ typedef struct Merge
 	uint64		nevents;
 	Datum		deals;
 	char	   *closed_deals;	/* jsonb */
+	Datum		deal_contacts;	/* text[]: keys of deals */
+	Datum		deal_contact_rows;	/* jsonb */
 	Datum		tasks;
 	Datum		ids;
 	bool		made_contact;
@@ -52,6 +54,8 @@ extern int64 merge_contacts(Merge *merge);
 extern void merge_lock(Merge *merge);
 extern void merge_no_contact(Merge *merge, Datum contact,
 							 const char *text);
+extern void merge_move_deal_contacts(Merge *merge);
+extern void merge_return_deal_contacts(Merge *merge);
 extern void merge_columns(Merge *merge, const char *sql, Datum *values,
 						  int nvalues, const Oid *types);
 

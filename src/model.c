@@ -75,7 +75,7 @@ static List *dead_models = NIL; /* out of the cache, but in use */
 static uint64 invalidations = 0;
 
 static const char *const table_kind_name[TABLE_KINDS] = {
-	"contacts", "companies", "deals", "events"
+	"contacts", "companies", "deals", "events", "deal_contacts"
 };
 
 /*

@@ -22,10 +22,11 @@ typedef enum TableKind
 	CONTACTS,
 	COMPANIES,
 	DEALS,
-	EVENTS
+	EVENTS,
+	DEAL_CONTACTS				/* further contacts of deals */
 } TableKind;
 
-#define TABLE_KINDS (EVENTS + 1)
+#define TABLE_KINDS (DEAL_CONTACTS + 1)
 
 typedef enum Role
 {
@@ -44,10 +45,11 @@ typedef enum Role
 	ROLE_TIME,
 	ROLE_PROPERTIES,
 	ROLE_MESSAGE_ID,
-	ROLE_ANONYMOUS_ID
+	ROLE_ANONYMOUS_ID,
+	ROLE_DEAL
 } Role;
 
-#define ROLES (ROLE_ANONYMOUS_ID + 1)
+#define ROLES (ROLE_DEAL + 1)
 
 /* A column in a role; not mapped: attno 0 and constant NULL. */
 typedef struct Column
@@ -180,10 +182,12 @@ typedef enum PlanId
 	PLAN_SURVIVORS,
 	PLAN_ANONYMOUS_EVENTS,
 	PLAN_STRAY_EVENTS,
-	PLAN_DEFER
+	PLAN_DEFER,
+	PLAN_CONTACTS_OF_DEALS,
+	PLAN_LOCK_DEALS
 } PlanId;
 
-#define PLANS (PLAN_DEFER + 1)
+#define PLANS (PLAN_LOCK_DEALS + 1)
 
 typedef struct Network Network;
 

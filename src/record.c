@@ -408,6 +408,8 @@ record_deal_changes(Run *run, List *changes)
 		Datum		values[15];
 		bool		nulls[15] = {false};
 
+		if (change->joined)
+			continue;
 		values[0] = change->deal;
 		values[1] = change->contact;
 		nulls[1] = change->contact_null;

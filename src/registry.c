@@ -32,13 +32,13 @@
 #include "score.h"
 
 static const char *const table_kind_name[TABLE_KINDS] = {
-	"contacts", "companies", "deals", "events"
+	"contacts", "companies", "deals", "events", "deal_contacts"
 };
 
 static const char *const role_name[ROLES] = {
 	"key", "stage", "lead_status", "contact", "company", "pipeline",
 	"is_open", "amount", "name", "currency", "close_date", "owner", "time",
-	"properties", "message_id", "anonymous_id"
+	"properties", "message_id", "anonymous_id", "deal"
 };
 
 /*
@@ -393,13 +393,13 @@ load_company_key(Model *model)
 static void
 load_key_types(Model *model)
 {
-	KeyType    *types[TABLE_KINDS];
+	KeyType    *types[EVENTS + 1];
 
 	types[CONTACTS] = &model->contact_key;
 	types[COMPANIES] = &model->company_key;
 	types[DEALS] = &model->deal_key;
 	types[EVENTS] = &model->event_key;
-	for (int kind = 0; kind < TABLE_KINDS; kind++)
+	for (int kind = 0; kind <= EVENTS; kind++)
 	{
 		Column	   *key = &model->table[kind].column[ROLE_KEY];
 
@@ -511,7 +511,8 @@ registry_tables(const char *name, Oid *relids)
 	span_write(&span, registry_owner());
 	rows = query_once("SELECT contacts::pg_catalog.oid,"
 					  " companies::pg_catalog.oid, deals::pg_catalog.oid,"
-					  " events::pg_catalog.oid FROM lifecycle.model"
+					  " events::pg_catalog.oid,"
+					  " deal_contacts::pg_catalog.oid FROM lifecycle.model"
 					  " WHERE name OPERATOR(pg_catalog.=) $1",
 					  1, types, values, NULL);
 	span_end(&span);
@@ -554,12 +555,14 @@ registry_read(const char *name, Oid relid, Oid *relids)
 	}
 	if (query_once(psprintf("SELECT name, contacts::pg_catalog.oid,"
 							" companies::pg_catalog.oid, deals::pg_catalog.oid,"
-							" events::pg_catalog.oid FROM lifecycle.model"
+							" events::pg_catalog.oid,"
+							" deal_contacts::pg_catalog.oid FROM lifecycle.model"
 							" WHERE %s",
 							name != NULL ? "name OPERATOR(pg_catalog.=) $1" :
 							"$1 OPERATOR(pg_catalog.=) ANY (ARRAY[contacts::pg_catalog.oid,"
 							" companies::pg_catalog.oid, deals::pg_catalog.oid,"
-							" events::pg_catalog.oid])"),
+							" events::pg_catalog.oid,"
+							" deal_contacts::pg_catalog.oid])"),
 				   1, types, values, NULL) > 0)
 	{
 		MemoryContext context;

@@ -14,6 +14,10 @@
  * rows that were there before are taken in (run->quiet), only stages and
  * lead statuses are moved: nobody wants a deal for last year's meeting.
  *
+ * A deal's further contacts (deal_contact.c) are moved, and their fields set,
+ * as its own contact is.  What is done about the deal itself (owner, task,
+ * message, another deal) is done once, for its own contact.
+ *
  *-------------------------------------------------------------------------
  */
 #include "lifecycle.h"
@@ -32,6 +36,7 @@ typedef struct Firing
 	Work	   *work;
 	EventRef   *event;
 	DealChange *deal;
+	bool		further;		/* for a further contact of the deal */
 	int			order;
 } Firing;
 
@@ -120,10 +125,12 @@ rule_gather(Run *run, List *stage_changes, List *deal_changes)
 {
 	Datum	   *contacts;
 	int			count = 0;
+	int			allocated = list_length(stage_changes) + 1;
 	ListCell   *cell;
 
-	contacts = palloc((list_length(stage_changes) +
-					   list_length(deal_changes) + 1) * sizeof(Datum));
+	foreach(cell, deal_changes)
+		allocated += 1 + ((DealChange *) lfirst(cell))->nothers;
+	contacts = palloc(allocated * sizeof(Datum));
 	foreach(cell, stage_changes)
 	{
 		StageChange *change = lfirst(cell);
@@ -139,21 +146,46 @@ rule_gather(Run *run, List *stage_changes, List *deal_changes)
 		RuleEvent	events[DEAL_EVENTS];
 		int			nevents = deal_events(change, events);
 
-		for (int i = 0; i < nevents && !change->contact_null; i++)
+		for (int i = 0; i < nevents; i++)
 		{
-			if (deal_rules(run, change, events[i]) != NIL)
-			{
+			if (deal_rules(run, change, events[i]) == NIL)
+				continue;
+			if (!change->contact_null)
 				contacts[count++] = change->contact;
-				break;
-			}
+			for (int j = 0; j < change->nothers; j++)
+				contacts[count++] = change->others[j];
+			break;
 		}
 	}
 	prepare_add_contacts(run, contacts, count);
 }
 
+/*
+ * Is the action about a contact, so that each contact of a deal wants it?
+ */
+static bool
+is_about_contact(ActionKind action)
+{
+	switch (action)
+	{
+		case ACTION_ADVANCE_STAGE:
+		case ACTION_SET_STAGE:
+		case ACTION_SET_LEAD_STATUS:
+		case ACTION_SET_FIELD:
+		case ACTION_COPY_TO_COMPANY:
+			return true;
+		case ACTION_CREATE_DEAL:
+		case ACTION_ASSIGN_OWNER:
+		case ACTION_CREATE_TASK:
+		case ACTION_NOTIFY:
+			break;
+	}
+	return false;
+}
+
 static void
 add_firings(FiringList *list, List *rules, Work *work, EventRef *event,
-			DealChange *deal)
+			DealChange *deal, bool further)
 {
 	ListCell   *cell;
 
@@ -161,6 +193,9 @@ add_firings(FiringList *list, List *rules, Work *work, EventRef *event,
 	{
 		Firing	   *firing;
 
+		if (further &&
+			!is_about_contact(((Rule *) lfirst(cell))->action))
+			continue;
 		if (list->count == list->allocated)
 		{
 			list->allocated = Max(16, list->allocated * 2);
@@ -174,6 +209,7 @@ add_firings(FiringList *list, List *rules, Work *work, EventRef *event,
 		firing->work = work;
 		firing->event = event;
 		firing->deal = deal;
+		firing->further = further;
 		firing->order = list->count++;
 	}
 }
@@ -190,7 +226,8 @@ gather_work_firings(Run *run, FiringList *list, Work *work)
 		Hit		   *hit = lfirst(cell);
 
 		if (hit->rules)
-			add_firings(list, hit->event->entry->rules, work, hit->event, NULL);
+			add_firings(list, hit->event->entry->rules, work, hit->event, NULL,
+						false);
 	}
 	foreach(cell, work->changes)
 	{
@@ -205,7 +242,7 @@ gather_work_firings(Run *run, FiringList *list, Work *work)
 					network_rules(run->model, change->entered ?
 								  ON_SEGMENT_ENTERED : ON_SEGMENT_LEFT,
 								  change->segment->name),
-					work, event, NULL);
+					work, event, NULL, false);
 	}
 }
 
@@ -233,6 +270,31 @@ deal_work(Run *run, DealChange *change)
 	return work;
 }
 
+/*
+ * What a deal sets off for its contacts.
+ */
+static void
+add_deal_firings(Run *run, FiringList *list, List *rules, DealChange *change)
+{
+	EventRef   *event = change->reason.event;
+	Work	   *work;
+
+	if (!change->joined)
+		add_firings(list, rules, deal_work(run, change), event, change, false);
+	else
+	{
+		work = run_find_work(run, change->contact);
+		if (work != NULL && work->found)
+			add_firings(list, rules, work, event, change, true);
+	}
+	for (int i = 0; i < change->nothers; i++)
+	{
+		work = run_find_work(run, change->others[i]);
+		if (work != NULL && work->found)
+			add_firings(list, rules, work, event, change, true);
+	}
+}
+
 static void
 gather_firings(Run *run, FiringList *list, List *stage_changes,
 			   List *deal_changes)
@@ -252,7 +314,7 @@ gather_firings(Run *run, FiringList *list, List *stage_changes,
 		if (work != NULL && work->found)
 			add_firings(list, network_rules(run->model, ON_STAGE_ENTERED,
 											change->to_stage),
-						work, change->stage_reason.event, NULL);
+						work, change->stage_reason.event, NULL, false);
 	}
 	foreach(cell, deal_changes)
 	{
@@ -265,8 +327,7 @@ gather_firings(Run *run, FiringList *list, List *stage_changes,
 			List	   *rules = deal_rules(run, change, events[i]);
 
 			if (rules != NIL)
-				add_firings(list, rules, deal_work(run, change),
-							change->reason.event, change);
+				add_deal_firings(run, list, rules, change);
 		}
 	}
 }
@@ -461,8 +522,8 @@ want(Run *run, Firing *firing, ActionArgs *args, char **texts)
 				work->stage_forced = rule->action == ACTION_SET_STAGE;
 				work->stage_reason = reason;
 			}
-			if (firing->deal != NULL && !firing->deal->company_null &&
-				!run->model->company_exact)
+			if (firing->deal != NULL && !firing->further &&
+				!firing->deal->company_null && !run->model->company_exact)
 				company_want(run, firing->deal->company, args->stage,
 									reason);
 			return;

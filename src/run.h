@@ -102,6 +102,10 @@ typedef struct DealChange
 	Datum		deal;
 	Datum		contact;
 	bool		contact_null;
+	Datum	   *others;			/* its further contacts */
+	int			nothers;
+	bool		joined;			/* nothing happened to the deal, but `contact`
+								 * became one of its further contacts */
 	Datum		company;
 	bool		company_null;
 	char	   *pipeline;		/* the model's first if deals have no column */

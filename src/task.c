@@ -245,7 +245,7 @@ close_of_deals(Run *run, List *changes)
 		bool		nulls[4] = {false};
 
 		if (change->from_stage == NULL)
-			continue;
+			continue;			/* created, or a contact joined it */
 		values[0] = change->deal;
 		values[1] = TEXT_OR_NULL(change->to_stage);
 		nulls[1] = change->to_stage == NULL;

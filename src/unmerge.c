@@ -46,7 +46,8 @@ read_merge(Merge *merge, int64 id)
 								  " stage_after, events, deals,"
 								  " closed_deals::text,"
 								  " tasks, anonymous_ids, made_contact,"
-								  " undone_at IS NOT NULL"
+								  " undone_at IS NOT NULL,"
+								  " deal_contacts, deal_contact_rows"
 								  " FROM %s.contact_merge WHERE id = $1 FOR"
 								  " UPDATE",
 								  model->schema), 1, types, values, NULL) == 0)
@@ -75,6 +76,8 @@ read_merge(Merge *merge, int64 id)
 	merge->tasks = merge_value(0, 10);
 	merge->ids = merge_value(0, 11);
 	merge->made_contact = DatumGetBool(query_value(0, 12, &isnull));
+	merge->deal_contacts = merge_value(0, 14);
+	merge->deal_contact_rows = merge_value(0, 15);
 	if (merge->no_event_keys)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -258,8 +261,8 @@ return_own(Merge *merge, int64 id)
  * lifecycle_unmerge(model, merge): undo a merge.
  *
  * Returns the key of the contact that is back.  Takes the locks of a merge;
- * needs SELECT, INSERT and UPDATE on contacts and SELECT and UPDATE on events
- * and deals.  Raises 02000 if there is no such merge or survivor, 55000 if it
+ * needs SELECT, INSERT and UPDATE on contacts and further contacts of deals,
+ * and SELECT and UPDATE on events and deals.  Raises 02000 if there is no such merge or survivor, 55000 if it
  * was undone, or if the survivor was merged since.
  */
 Datum
@@ -302,6 +305,7 @@ lifecycle_unmerge(PG_FUNCTION_ARGS)
 	insert_contact(&merge);
 	return_rows(&merge, EVENTS, merge.events);
 	return_rows(&merge, DEALS, merge.deals);
+	merge_return_deal_contacts(&merge);
 	reopen_deals(&merge);
 	return_own(&merge, id);
 	run_finish(merge.run);

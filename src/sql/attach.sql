@@ -53,7 +53,10 @@ AS $$
 	(23, 'events', 'properties', 'json', true, false, 'properties,props,event_properties|payload,data,attributes,params,metadata'),
 	(24, 'events', 'message_id', 'text or uuid', true, false, 'message_id|idempotency_key,deduplication_id,insert_id'),
 	(25, 'events', 'anonymous_id', 'text or uuid', true, false, 'anonymous_id,anon_id|visitor_id,device_id'),
-	(26, 'contacts', 'anonymous_id', 'text or uuid', true, false, 'anonymous_id,anon_id|visitor_id,device_id')
+	(26, 'contacts', 'anonymous_id', 'text or uuid', true, false, 'anonymous_id,anon_id|visitor_id,device_id'),
+	(27, 'deal_contacts', 'deal', 'deal', false, false, 'deal_id,deal|opportunity_id,opportunity'),
+	(28, 'deal_contacts', 'contact', 'contact', false, false,
+	 'contact_id,contact|customer_id,user_id,person_id,lead_id,client_id,member_id,subscriber_id,customer,person,client')
 $$;
 
 COMMENT ON FUNCTION lifecycle.roles() IS
@@ -75,7 +78,7 @@ COMMENT ON FUNCTION lifecycle.base_type(oid) IS 'the type that a domain is over,
 
 -- Keys must be of one type on both sides, not merely comparable: the engine
 -- hands the value over as it is stored.
-CREATE FUNCTION lifecycle.type_fits(kind text, type oid, contact_type oid, company_type oid) RETURNS boolean
+CREATE FUNCTION lifecycle.type_fits(kind text, type oid, contact_type oid, company_type oid, deal_type oid DEFAULT NULL) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -85,6 +88,8 @@ AS $$
 			OR base IN (25, 1043) AND lifecycle.base_type(contact_type) IN (25, 1043)
 		WHEN 'company' THEN base = lifecycle.base_type(company_type)
 			OR base IN (25, 1043) AND lifecycle.base_type(company_type) IN (25, 1043)
+		WHEN 'deal' THEN base = lifecycle.base_type(deal_type)
+			OR base IN (25, 1043) AND lifecycle.base_type(deal_type) IN (25, 1043)
 		WHEN 'text' THEN base IN ('text'::regtype, 'varchar'::regtype)
 		WHEN 'text or uuid' THEN base IN ('text'::regtype, 'varchar'::regtype, 'uuid'::regtype)
 		WHEN 'boolean' THEN base = 'boolean'::regtype
@@ -95,15 +100,16 @@ AS $$
 	FROM lifecycle.base_type(type_fits.type) AS base
 $$;
 
-COMMENT ON FUNCTION lifecycle.type_fits(text, oid, oid, oid) IS 'whether a column of a type can play a role of a kind';
+COMMENT ON FUNCTION lifecycle.type_fits(text, oid, oid, oid, oid) IS 'whether a column of a type can play a role of a kind';
 
-CREATE FUNCTION lifecycle.kind_in_words(kind text, contact_type oid, company_type oid) RETURNS text
+CREATE FUNCTION lifecycle.kind_in_words(kind text, contact_type oid, company_type oid, deal_type oid) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT CASE kind
 		WHEN 'contact' THEN format_type(contact_type, NULL) || ', like the key of the contacts'
 		WHEN 'company' THEN format_type(company_type, NULL) || ', like the key of the companies'
+		WHEN 'deal' THEN format_type(deal_type, NULL) || ', like the key of the deals'
 		WHEN 'number' THEN 'a number'
 		WHEN 'time' THEN 'timestamp with time zone, timestamp or date'
 		WHEN 'json' THEN 'jsonb'
@@ -111,7 +117,7 @@ AS $$
 	END
 $$;
 
-COMMENT ON FUNCTION lifecycle.kind_in_words(text, oid, oid) IS 'the types that a role of a kind needs, for messages';
+COMMENT ON FUNCTION lifecycle.kind_in_words(text, oid, oid, oid) IS 'the types that a role of a kind needs, for messages';
 
 CREATE FUNCTION lifecycle.mapping_text(object text, role text, given text) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -181,7 +187,7 @@ BEGIN
 
 	SELECT m.name, o.object INTO other
 	FROM lifecycle.model m
-	CROSS JOIN LATERAL (VALUES ('contacts', m.contacts), ('companies', m.companies), ('deals', m.deals), ('events', m.events)) o (object, relation)
+	CROSS JOIN LATERAL (VALUES ('contacts', m.contacts), ('companies', m.companies), ('deals', m.deals), ('events', m.events), ('deal_contacts', m.deal_contacts)) o (object, relation)
 	WHERE o.relation = check_table.relation;
 	IF FOUND THEN
 		RAISE EXCEPTION USING
@@ -277,16 +283,44 @@ $$;
 COMMENT ON FUNCTION lifecycle.primary_key_in_words(regclass) IS
 'a sentence with the primary key of a table, for messages; null if there is none';
 
+-- A further contact that came before its deal, in another transaction, would be
+-- seen by neither: a foreign key that is checked at once rules that out.
+CREATE FUNCTION lifecycle.check_deal_reference(relation regclass, column_name text, deals regclass, deal_key text) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT EXISTS (
+		SELECT FROM pg_constraint k
+		JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1]
+		JOIN pg_attribute f ON f.attrelid = k.confrelid AND f.attnum = k.confkey[1]
+		WHERE k.contype = 'f' AND k.conrelid = relation AND k.confrelid = deals AND cardinality(k.conkey) = 1
+		  AND a.attname = check_deal_reference.column_name AND f.attname = deal_key
+		  AND k.convalidated AND NOT k.condeferrable)
+	THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_table_definition',
+			MESSAGE = format('column "%s" of table %s needs a foreign key to the deals', column_name, relation),
+			DETAIL = 'The key must be checked at once, so that no contact comes before its deal.',
+			HINT = format('Run ALTER TABLE %s ADD FOREIGN KEY (%I) REFERENCES %s (%I) ON DELETE CASCADE.',
+						  relation, column_name, deals, deal_key);
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION lifecycle.check_deal_reference(regclass, text, regclass, text) IS
+'raises 42P16 unless the deals of further contacts are checked by a foreign key that is not deferrable';
+
 CREATE FUNCTION lifecycle.map_columns(
-	contacts regclass, companies regclass, deals regclass, events regclass, columns jsonb)
+	contacts regclass, companies regclass, deals regclass, events regclass, deal_contacts regclass, columns jsonb)
 RETURNS SETOF lifecycle.mapping
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-	objects text[] := '{contacts,companies,deals,events}';
-	relations regclass[] := ARRAY[contacts, companies, deals, events];
+	objects text[] := '{contacts,companies,deals,events,deal_contacts}';
+	relations regclass[] := ARRAY[contacts, companies, deals, events, deal_contacts];
 	r record;
 	entry record;
 	given jsonb;
@@ -304,6 +338,8 @@ DECLARE
 	contact_type oid;
 	company_key text;
 	company_type oid;
+	deal_key text;
+	deal_type oid;
 	column_type oid;
 	generated "char";
 BEGIN
@@ -418,9 +454,9 @@ BEGIN
 			END IF;
 			CONTINUE WHEN r.optional AND cardinality(candidates) > 1;
 		ELSIF result.column_name IS NULL AND result.constant IS NULL THEN
-			IF r.kind IN ('contact', 'company') THEN
-				target := CASE r.kind WHEN 'contact' THEN contacts ELSE companies END;
-				target_key := CASE r.kind WHEN 'contact' THEN contact_key ELSE company_key END;
+			IF r.kind IN ('contact', 'company', 'deal') THEN
+				target := CASE r.kind WHEN 'contact' THEN contacts WHEN 'company' THEN companies ELSE deals END;
+				target_key := CASE r.kind WHEN 'contact' THEN contact_key WHEN 'company' THEN company_key ELSE deal_key END;
 				SELECT array_agg(DISTINCT a.attname::text) INTO candidates
 				FROM pg_constraint k
 				JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1]
@@ -428,14 +464,14 @@ BEGIN
 				WHERE k.contype = 'f' AND k.conrelid = result.relation AND k.confrelid = target
 				  AND cardinality(k.conkey) = 1 AND f.attname = target_key
 				  AND a.attname::text <> ALL (taken)
-				  AND lifecycle.type_fits(r.kind, a.atttypid, contact_type, company_type);
+				  AND lifecycle.type_fits(r.kind, a.atttypid, contact_type, company_type, deal_type);
 				result.chosen_by := 'foreign key';
 			END IF;
 			-- of several foreign keys, and where there is none, the usual names
 			IF candidates IS NULL OR cardinality(candidates) > 1 THEN
 				keys := candidates;
 				tiers := string_to_array(r.names, '|');
-				IF r.kind IN ('contact', 'company') THEN
+				IF r.kind IN ('contact', 'company', 'deal') THEN
 					-- after the table: customers gives customer_id; and a key
 					-- that is not just called id may have its name here too
 					target_name := (SELECT relname FROM pg_class WHERE oid = target);
@@ -453,7 +489,7 @@ BEGIN
 					  AND replace(lower(a.attname), '_', '') = ANY (string_to_array(replace(lower(tier), '_', ''), ','))
 					  AND a.attname::text <> ALL (taken)
 					  AND (keys IS NULL OR a.attname::text = ANY (keys))
-					  AND lifecycle.type_fits(r.kind, a.atttypid, contact_type, company_type);
+					  AND lifecycle.type_fits(r.kind, a.atttypid, contact_type, company_type, deal_type);
 					EXIT WHEN candidates IS NOT NULL;
 				END LOOP;
 				IF keys IS NULL THEN
@@ -485,11 +521,11 @@ BEGIN
 				FROM pg_attribute a
 				WHERE a.attrelid = result.relation AND a.attnum > 0 AND NOT a.attisdropped
 				  AND a.attname::text <> ALL (taken)
-				  AND lifecycle.type_fits(r.kind, a.atttypid, contact_type, company_type);
+				  AND lifecycle.type_fits(r.kind, a.atttypid, contact_type, company_type, deal_type);
 				RAISE EXCEPTION USING
 					ERRCODE = 'undefined_column',
 					MESSAGE = format('cannot tell which column of table %s is the "%s" of %s', result.relation, r.role, r.object),
-					DETAIL = format('It must be %s. %s', lifecycle.kind_in_words(r.kind, contact_type, company_type),
+					DETAIL = format('It must be %s. %s', lifecycle.kind_in_words(r.kind, contact_type, company_type, deal_type),
 									coalesce('Such columns are ' || lifecycle.quoted_list(candidates) || '.',
 											 'No other column is of such a type.')),
 					HINT = format('Say which: %s%s.', lifecycle.mapping_text(r.object, r.role, candidates[1]),
@@ -503,12 +539,12 @@ BEGIN
 			SELECT a.atttypid, a.attgenerated INTO column_type, generated
 			FROM pg_attribute a
 			WHERE a.attrelid = result.relation AND a.attname = result.column_name AND NOT a.attisdropped;
-			IF NOT lifecycle.type_fits(r.kind, column_type, contact_type, company_type) THEN
+			IF NOT lifecycle.type_fits(r.kind, column_type, contact_type, company_type, deal_type) THEN
 				RAISE EXCEPTION USING
 					ERRCODE = 'datatype_mismatch',
 					MESSAGE = format('column "%s" of table %s cannot be the "%s" of %s', result.column_name, result.relation, r.role, r.object),
 					DETAIL = format('It is %s, but must be %s.', format_type(column_type, NULL),
-									lifecycle.kind_in_words(r.kind, contact_type, company_type)),
+									lifecycle.kind_in_words(r.kind, contact_type, company_type, deal_type)),
 					HINT = 'Name another column, or change the type of this one.';
 			ELSIF generated = 'v' OR generated = 's' AND r.kind <> 'key' AND r.object <> 'events' THEN
 				RAISE EXCEPTION USING
@@ -529,6 +565,12 @@ BEGIN
 			ELSIF r.role = 'key' AND r.object = 'companies' THEN
 				company_key := result.column_name;
 				company_type := column_type;
+			ELSIF r.role = 'key' AND r.object = 'deals' THEN
+				deal_key := result.column_name;
+				deal_type := column_type;
+			END IF;
+			IF r.kind = 'deal' THEN
+				PERFORM lifecycle.check_deal_reference(result.relation, result.column_name, deals, deal_key);
 			END IF;
 		END IF;
 		RETURN NEXT result;
@@ -536,7 +578,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION lifecycle.map_columns(regclass, regclass, regclass, regclass, jsonb) IS
+COMMENT ON FUNCTION lifecycle.map_columns(regclass, regclass, regclass, regclass, regclass, jsonb) IS
 'finds which column plays which role; raises 42702 where that is ambiguous, 42703 where there is none, 42804 for a wrong type';
 
 CREATE FUNCTION lifecycle.column_type_text(relation regclass, column_name text) RETURNS text
@@ -656,6 +698,15 @@ BEGIN
 			USING HINT = 'Set order, probability and kind with lifecycle_alter_deal_stage.';
 	END IF;
 
+	-- as the trigger does for rows that come later
+	IF pipeline_column IS NOT NULL AND first_pipeline IS NOT NULL THEN
+		EXECUTE format('UPDATE %2$s r SET %1$I = %3$L WHERE r.%1$I IS NULL', pipeline_column, m.deals, first_pipeline);
+	END IF;
+	EXECUTE format($sql$
+		UPDATE %3$s r SET %2$I = (SELECT n.name FROM %1$I.deal_stage n WHERE n.pipeline = %4$s ORDER BY n.position LIMIT 1)
+		WHERE r.%2$I IS NULL AND EXISTS (SELECT FROM %1$I.deal_stage n WHERE n.pipeline = %4$s) $sql$,
+		m.name, stage_column, m.deals, pipeline);
+
 	EXECUTE format($sql$
 		UPDATE %3$s r SET %2$I = n.name FROM %1$I.deal_stage n
 		WHERE n.pipeline = %4$s AND lower(btrim(r.%2$I)) = lower(n.name) AND r.%2$I <> n.name $sql$,
@@ -683,7 +734,7 @@ END
 $$;
 
 COMMENT ON FUNCTION lifecycle.adopt_deals(lifecycle.model, boolean) IS
-'restores the spelling of pipelines and deal stages, raises 22023 for unknown ones, and fills is_open';
+'restores the spelling of pipelines and deal stages, raises 22023 for unknown ones, and fills is_open and what is missing, as the trigger does';
 
 -- What the rows say when they are attached is the start of their history.
 CREATE FUNCTION lifecycle.start_history(m lifecycle.model) RETURNS void
@@ -757,6 +808,26 @@ $$;
 COMMENT ON FUNCTION lifecycle.free_index_name(regclass, text) IS
 'a name for an index: the one wanted, or with a number after it if another table of the schema has it';
 
+CREATE FUNCTION lifecycle.create_index_on(relation regclass, wanted text, column_name text) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT EXISTS (
+		SELECT FROM pg_index i
+		JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+		JOIN pg_class c ON c.oid = i.indexrelid
+		JOIN pg_am am ON am.oid = c.relam AND am.amname = 'btree'
+		WHERE i.indrelid = relation AND i.indisvalid AND i.indpred IS NULL AND a.attname = create_index_on.column_name)
+	THEN
+		EXECUTE format('CREATE INDEX %I ON %s (%I)', lifecycle.free_index_name(relation, wanted), relation, column_name);
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION lifecycle.create_index_on(regclass, text, text) IS
+'creates an index on a column, unless the table has one that begins with it';
+
 CREATE FUNCTION lifecycle.create_indexes(m lifecycle.model) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -791,6 +862,11 @@ BEGIN
 		END IF;
 		EXECUTE format('CREATE UNIQUE INDEX %I ON %s (%s) WHERE %I',
 					   lifecycle.free_index_name(m.deals, 'lifecycle_one_open_deal'), m.deals, columns, is_open_column);
+	END IF;
+
+	IF m.deal_contacts IS NOT NULL THEN
+		PERFORM lifecycle.create_index_on(m.deal_contacts, 'lifecycle_deals_of_contact', lifecycle.mapped_column(m.name, 'deal_contacts', 'contact'));
+		PERFORM lifecycle.create_index_on(m.deal_contacts, 'lifecycle_contacts_of_deal', lifecycle.mapped_column(m.name, 'deal_contacts', 'deal'));
 	END IF;
 
 	IF m.events IS NULL THEN
@@ -873,7 +949,7 @@ DECLARE
 BEGIN
 	FOR t IN
 		SELECT o.object, c.oid::regclass AS relation, c.oid = o.root AS is_root
-		FROM (VALUES ('contacts', m.contacts), ('companies', m.companies), ('deals', m.deals), ('events', m.events)) o (object, root)
+		FROM (VALUES ('contacts', m.contacts), ('companies', m.companies), ('deals', m.deals), ('events', m.events), ('deal_contacts', m.deal_contacts)) o (object, root)
 		CROSS JOIN LATERAL lifecycle.table_tree(o.root) AS p (relation)
 		JOIN pg_class c ON c.oid = p.relation AND c.relkind IN ('r', 'p')
 		ORDER BY o.object, is_root DESC, c.oid
@@ -896,7 +972,7 @@ BEGIN
 						   t.relation);
 		END IF;
 		-- PostgreSQL clones a row trigger to all partitions itself
-		CONTINUE WHEN NOT t.is_root OR t.object = 'events'
+		CONTINUE WHEN NOT t.is_root OR t.object IN ('events', 'deal_contacts')
 			OR EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = t.relation AND g.tgname = 'lifecycle_check');
 		EXECUTE format('CREATE TRIGGER lifecycle_check BEFORE INSERT OR UPDATE %s ON %s FOR EACH ROW EXECUTE FUNCTION lifecycle.%I()',
 					   CASE WHEN t.object = 'deals' THEN ''
@@ -950,13 +1026,13 @@ BEGIN
 
 		root := coalesce(pg_partition_root(command.objid), command.objid::regclass);
 		SELECT d.* INTO m FROM lifecycle.model d
-		WHERE root IN (d.contacts, d.companies, d.deals, d.events);
+		WHERE root IN (d.contacts, d.companies, d.deals, d.events, d.deal_contacts);
 		CONTINUE WHEN NOT FOUND;
 
 		FOR missing IN
 			SELECT c.object, c.role, c.column_name, r.relation
 			FROM lifecycle.model_column c
-			JOIN (VALUES ('contacts', m.contacts), ('companies', m.companies), ('deals', m.deals), ('events', m.events)) r (object, relation)
+			JOIN (VALUES ('contacts', m.contacts), ('companies', m.companies), ('deals', m.deals), ('events', m.events), ('deal_contacts', m.deal_contacts)) r (object, relation)
 				ON r.object = c.object AND r.relation = command.objid
 			WHERE c.model = m.name AND c.column_name IS NOT NULL
 			  AND c.column_name <> ALL (lifecycle.table_columns(r.relation))
@@ -1033,7 +1109,7 @@ BEGIN
 		SELECT FROM lifecycle.model m
 		WHERE NOT EXISTS (SELECT FROM pg_namespace n WHERE n.nspname = m.name)
 		   OR EXISTS (
-			SELECT FROM unnest(ARRAY[m.contacts, m.companies, m.deals, m.events]) r
+			SELECT FROM unnest(ARRAY[m.contacts, m.companies, m.deals, m.events, m.deal_contacts]) r
 			WHERE r IS NOT NULL AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = r)))
 	THEN
 		PERFORM lifecycle.tidy();
@@ -1063,7 +1139,7 @@ COMMENT ON EVENT TRIGGER lifecycle_drop IS 'forgets models of lifecycle whose sc
 -- for attached and for embedded tables alike.
 CREATE FUNCTION lifecycle.attach_model(
 	model_name text, contacts regclass, events regclass, companies regclass, deals regclass,
-	columns jsonb, template text, embedded boolean)
+	deal_contacts regclass, columns jsonb, template text, embedded boolean)
 RETURNS SETOF lifecycle.mapping
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -1076,7 +1152,7 @@ DECLARE
 	object_name text;
 	comment_text text;
 BEGIN
-	mappings := ARRAY(SELECT p FROM lifecycle.map_columns(contacts, companies, deals, events, columns) p);
+	mappings := ARRAY(SELECT p FROM lifecycle.map_columns(contacts, companies, deals, events, deal_contacts, columns) p);
 
 	FOREACH x IN ARRAY mappings LOOP
 		IF x.chosen_by = 'added' THEN
@@ -1099,8 +1175,8 @@ BEGIN
 	PERFORM lifecycle.create_task_tables(model_name, key_types[1], key_types[2], key_types[3]);
 	PERFORM lifecycle.create_score_tables(model_name);
 
-	INSERT INTO lifecycle.model (name, contacts, companies, deals, events, template, embedded)
-	VALUES (model_name, contacts, companies, deals, events, lower(template), embedded)
+	INSERT INTO lifecycle.model (name, contacts, companies, deals, events, deal_contacts, template, embedded)
+	VALUES (model_name, contacts, companies, deals, events, deal_contacts, lower(template), embedded)
 	RETURNING * INTO m;
 	INSERT INTO lifecycle.model_column (model, object, role, column_name, constant)
 	SELECT model_name, u.object, u.role, u.column_name, u.constant FROM unnest(mappings) u;
@@ -1126,16 +1202,17 @@ BEGIN
 	RETURN QUERY
 		SELECT u.object, u.role, u.relation, u.column_name, u.constant, u.chosen_by
 		FROM unnest(mappings) WITH ORDINALITY u (object, role, relation, column_name, constant, chosen_by, number)
-		ORDER BY array_position('{contacts,companies,deals,events}', u.object), u.number;
+		ORDER BY array_position('{contacts,companies,deals,events,deal_contacts}', u.object), u.number;
 END
 $$;
 
-COMMENT ON FUNCTION lifecycle.attach_model(text, regclass, regclass, regclass, regclass, jsonb, text, boolean) IS
+COMMENT ON FUNCTION lifecycle.attach_model(text, regclass, regclass, regclass, regclass, regclass, jsonb, text, boolean) IS
 'makes a model over tables in a schema that exists; what lifecycle_attach and lifecycle_create share';
 
 CREATE FUNCTION @extschema@.lifecycle_attach(
 	model text, contacts regclass, events regclass DEFAULT NULL, companies regclass DEFAULT NULL,
-	deals regclass DEFAULT NULL, columns jsonb DEFAULT '{}', template text DEFAULT 'hubspot')
+	deals regclass DEFAULT NULL, columns jsonb DEFAULT '{}', template text DEFAULT 'hubspot',
+	deal_contacts regclass DEFAULT NULL)
 RETURNS TABLE (object text, role text, "table" regclass, "column" text, chosen_by text)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -1147,23 +1224,29 @@ BEGIN
 	PERFORM lifecycle.check_argument('contacts', contacts);
 	PERFORM lifecycle.check_argument('columns', columns);
 	PERFORM lifecycle.check_template(template);
+	IF deal_contacts IS NOT NULL AND deals IS NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'further contacts of deals cannot be attached without the deals',
+			HINT = 'Give the table of the deals too: deals => ''...''.';
+	END IF;
 
 	FOR t IN
-		SELECT v.* FROM (VALUES (1, 'events', events), (2, 'deals', deals), (3, 'contacts', contacts), (4, 'companies', companies)) v (number, object, relation)
+		SELECT v.* FROM (VALUES (1, 'events', events), (2, 'deal_contacts', deal_contacts), (3, 'deals', deals), (4, 'contacts', contacts), (5, 'companies', companies)) v (number, object, relation)
 		WHERE v.relation IS NOT NULL ORDER BY v.number
 	LOOP
 		PERFORM lifecycle.check_table(t.object, t.relation);
-		IF (SELECT count(*) FROM unnest(ARRAY[contacts, events, companies, deals]) r WHERE r = t.relation) > 1 THEN
+		IF (SELECT count(*) FROM unnest(ARRAY[contacts, events, companies, deals, deal_contacts]) r WHERE r = t.relation) > 1 THEN
 			RAISE EXCEPTION USING
 				ERRCODE = 'invalid_parameter_value',
 				MESSAGE = format('table %s is given more than once', t.relation),
-				HINT = 'Give a table of its own for each of contacts, events, companies and deals.';
+				HINT = 'Give a table of its own for each of contacts, events, companies, deals and deal_contacts.';
 		END IF;
 	END LOOP;
 	-- With the writers shut out, what another session attached meanwhile is to
 	-- be seen: check again.
 	FOR t IN
-		SELECT v.* FROM (VALUES (1, 'events', events), (2, 'deals', deals), (3, 'contacts', contacts), (4, 'companies', companies)) v (number, object, relation)
+		SELECT v.* FROM (VALUES (1, 'events', events), (2, 'deal_contacts', deal_contacts), (3, 'deals', deals), (4, 'contacts', contacts), (5, 'companies', companies)) v (number, object, relation)
 		WHERE v.relation IS NOT NULL ORDER BY v.number
 	LOOP
 		EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', t.relation);
@@ -1174,11 +1257,11 @@ BEGIN
 	EXECUTE format('COMMENT ON SCHEMA %I IS %L', model, format('lifecycle model over table %s', contacts));
 	RETURN QUERY
 		SELECT a.object, a.role, a.relation, a.column_name, a.chosen_by
-		FROM lifecycle.attach_model(model, contacts, events, companies, deals, columns, template, false) a;
+		FROM lifecycle.attach_model(model, contacts, events, companies, deals, deal_contacts, columns, template, false) a;
 END
 $$;
 
-COMMENT ON FUNCTION @extschema@.lifecycle_attach(text, regclass, regclass, regclass, regclass, jsonb, text) IS
+COMMENT ON FUNCTION @extschema@.lifecycle_attach(text, regclass, regclass, regclass, regclass, jsonb, text, regclass) IS
 'makes a model over tables that exist, takes in their rows, and reports which column it chose for each role, and why; raises an error with the candidates and what to type where that is ambiguous';
 
 CREATE FUNCTION @extschema@.lifecycle_create(model text, template text DEFAULT 'hubspot') RETURNS void
@@ -1307,7 +1390,7 @@ $ddl$, model);
 		model,
 		format('%I.contacts', model)::regclass, format('%I.events', model)::regclass,
 		format('%I.companies', model)::regclass, format('%I.deals', model)::regclass,
-		'{}', template, true);
+		NULL, '{}', template, true);
 END
 $create$;
 

@@ -125,6 +125,30 @@ REVOKE ALL ON FUNCTION lifecycle.deals_truncate() FROM PUBLIC;
 COMMENT ON FUNCTION lifecycle.deals_truncate() IS
 'trigger AFTER TRUNCATE FOR EACH STATEMENT on a model''s deals; their history stays';
 
+CREATE FUNCTION lifecycle.deal_contacts_insert() RETURNS trigger
+AS 'MODULE_PATHNAME', 'deal_contacts_insert' LANGUAGE C;
+REVOKE ALL ON FUNCTION lifecycle.deal_contacts_insert() FROM PUBLIC;
+COMMENT ON FUNCTION lifecycle.deal_contacts_insert() IS
+'trigger after further contacts of deals were inserted; raises 39P01 unless called as such';
+
+CREATE FUNCTION lifecycle.deal_contacts_update() RETURNS trigger
+AS 'MODULE_PATHNAME', 'deal_contacts_update' LANGUAGE C;
+REVOKE ALL ON FUNCTION lifecycle.deal_contacts_update() FROM PUBLIC;
+COMMENT ON FUNCTION lifecycle.deal_contacts_update() IS
+'trigger after further contacts of deals were updated; raises 39P01 unless called as such';
+
+CREATE FUNCTION lifecycle.deal_contacts_delete() RETURNS trigger
+AS 'MODULE_PATHNAME', 'deal_contacts_delete' LANGUAGE C;
+REVOKE ALL ON FUNCTION lifecycle.deal_contacts_delete() FROM PUBLIC;
+COMMENT ON FUNCTION lifecycle.deal_contacts_delete() IS
+'trigger after further contacts of deals were deleted; raises 39P01 unless called as such';
+
+CREATE FUNCTION lifecycle.deal_contacts_truncate() RETURNS trigger
+AS 'MODULE_PATHNAME', 'deal_contacts_truncate' LANGUAGE C;
+REVOKE ALL ON FUNCTION lifecycle.deal_contacts_truncate() FROM PUBLIC;
+COMMENT ON FUNCTION lifecycle.deal_contacts_truncate() IS
+'trigger after the further contacts of deals were truncated; raises 39P01 unless called as such';
+
 CREATE FUNCTION lifecycle.compile(
 	model text, expression text, kind text,
 	OUT atoms text[], OUT atom_events text[], OUT atom_methods text[],

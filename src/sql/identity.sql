@@ -39,6 +39,8 @@ CREATE TABLE %1$I.contact_merge (
 	tasks		text[] NOT NULL,
 	anonymous_ids text[] NOT NULL,
 	made_contact boolean NOT NULL,
+	deal_contacts text[] NOT NULL DEFAULT '{}',
+	deal_contact_rows jsonb NOT NULL DEFAULT '[]',
 	undone_at	timestamptz
 );
 CREATE INDEX contact_merge_from ON %1$I.contact_merge (from_contact) WHERE undone_at IS NULL;
@@ -60,6 +62,8 @@ COMMENT ON COLUMN %1$I.contact_merge.closed_deals IS 'open deals that were close
 COMMENT ON COLUMN %1$I.contact_merge.tasks IS 'numbers of the tasks that moved';
 COMMENT ON COLUMN %1$I.contact_merge.anonymous_ids IS 'anonymous ids that moved';
 COMMENT ON COLUMN %1$I.contact_merge.made_contact IS 'true if an anonymous id had made the contact that is gone';
+COMMENT ON COLUMN %1$I.contact_merge.deal_contacts IS 'keys of the deals of which the survivor became a further contact in place of the other';
+COMMENT ON COLUMN %1$I.contact_merge.deal_contact_rows IS 'rows of further contacts of deals that were deleted, because the survivor was one already';
 COMMENT ON COLUMN %1$I.contact_merge.undone_at IS 'clock of lifecycle_unmerge, null if the merge stands';
 
 $ddl$, model_name, contact_type);

@@ -611,7 +611,7 @@ DECLARE
 	m lifecycle.model := lifecycle.find_model(model_name);
 	relation regclass;
 BEGIN
-	FOREACH relation IN ARRAY ARRAY[m.events, m.deals, m.contacts, m.companies] LOOP
+	FOREACH relation IN ARRAY ARRAY[m.events, m.deal_contacts, m.deals, m.contacts, m.companies] LOOP
 		IF relation IS NOT NULL THEN
 			EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', relation);
 		END IF;
@@ -753,15 +753,17 @@ BEGIN
 
 	FOR m IN
 		SELECT d.name, o.object FROM lifecycle.model d
-		CROSS JOIN LATERAL (VALUES ('companies', d.companies), ('deals', d.deals), ('events', d.events)) o (object, relation)
+		CROSS JOIN LATERAL (VALUES (1, 'companies', d.companies), (2, 'deals', d.deals), (3, 'events', d.events), (4, 'deal_contacts', d.deal_contacts)) o (n, object, relation)
 		WHERE o.relation IS NOT NULL
-		  AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = o.relation)
+		  AND (NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = o.relation)
+			   OR o.object = 'deal_contacts' AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = d.deals))
+		ORDER BY d.name, o.n
 	LOOP
 		EXECUTE format('UPDATE lifecycle.model SET %I = NULL WHERE name = $1', m.object) USING m.name;
 		DELETE FROM lifecycle.model_column c
 		WHERE c.model = m.name AND (c.object = m.object OR m.object = 'companies' AND c.role = 'company');
 		PERFORM lifecycle.reload(m.name);
-		RAISE NOTICE 'model "%" has no % any more, because the table was dropped', m.name, m.object;
+		RAISE NOTICE 'model "%" has no % any more, because the table was dropped', m.name, replace(m.object, '_', ' ');
 	END LOOP;
 
 	FOR orphan IN
@@ -773,7 +775,7 @@ BEGIN
 		  AND t.tgname IN ('lifecycle_check', 'lifecycle_begin', 'lifecycle_insert', 'lifecycle_update', 'lifecycle_delete', 'lifecycle_truncate')
 		  AND NOT EXISTS (
 			SELECT FROM lifecycle.model d
-			WHERE coalesce(pg_partition_root(t.tgrelid), t.tgrelid) IN (d.contacts, d.companies, d.deals, d.events))
+			WHERE coalesce(pg_partition_root(t.tgrelid), t.tgrelid) IN (d.contacts, d.companies, d.deals, d.events, d.deal_contacts))
 	LOOP
 		EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', orphan.tgname, orphan.relation);
 	END LOOP;

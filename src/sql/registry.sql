@@ -14,6 +14,7 @@ CREATE TABLE lifecycle.model (
 	companies	regclass UNIQUE,
 	deals		regclass UNIQUE,
 	events		regclass UNIQUE,
+	deal_contacts regclass UNIQUE,
 	template	text NOT NULL,
 	embedded	boolean NOT NULL DEFAULT false,
 	created_at	timestamptz NOT NULL DEFAULT now()
@@ -25,15 +26,16 @@ COMMENT ON COLUMN lifecycle.model.contacts IS 'table of the contacts';
 COMMENT ON COLUMN lifecycle.model.companies IS 'table of the companies, or null';
 COMMENT ON COLUMN lifecycle.model.deals IS 'table of the deals, or null';
 COMMENT ON COLUMN lifecycle.model.events IS 'table of the events, or null';
+COMMENT ON COLUMN lifecycle.model.deal_contacts IS 'table of the further contacts of deals, or null';
 COMMENT ON COLUMN lifecycle.model.template IS 'template that the model was made from';
-COMMENT ON COLUMN lifecycle.model.embedded IS 'true if lifecycle_create made the four tables, false if they were attached';
+COMMENT ON COLUMN lifecycle.model.embedded IS 'true if lifecycle_create made the tables, false if they were attached';
 COMMENT ON COLUMN lifecycle.model.created_at IS 'when the model was made';
 
 -- No foreign key to lifecycle.model, whose place a trigger takes: a parallel
 -- pg_restore loads the two tables in any order.
 CREATE TABLE lifecycle.model_column (
 	model		text NOT NULL,
-	object		text NOT NULL CHECK (object IN ('contacts', 'companies', 'deals', 'events')),
+	object		text NOT NULL CHECK (object IN ('contacts', 'companies', 'deals', 'events', 'deal_contacts')),
 	role		text NOT NULL,
 	column_name	text,
 	constant	text,
@@ -43,7 +45,7 @@ CREATE TABLE lifecycle.model_column (
 
 COMMENT ON TABLE lifecycle.model_column IS 'which column of an attached table plays which role';
 COMMENT ON COLUMN lifecycle.model_column.model IS 'name of the model';
-COMMENT ON COLUMN lifecycle.model_column.object IS 'contacts, companies, deals or events';
+COMMENT ON COLUMN lifecycle.model_column.object IS 'contacts, companies, deals, events or deal_contacts';
 COMMENT ON COLUMN lifecycle.model_column.role IS 'what the column is for: key, stage, contact, time and so on';
 COMMENT ON COLUMN lifecycle.model_column.column_name IS 'the column that plays the role; null if a constant does';
 COMMENT ON COLUMN lifecycle.model_column.constant IS 'the value that all rows have in this role, instead of a column';
@@ -303,7 +305,7 @@ BEGIN
 		RETURN OLD;
 	END IF;
 	PERFORM lifecycle.check_schema_owner(NEW.name);
-	FOREACH relation IN ARRAY ARRAY[NEW.contacts, NEW.companies, NEW.deals, NEW.events] LOOP
+	FOREACH relation IN ARRAY ARRAY[NEW.contacts, NEW.companies, NEW.deals, NEW.events, NEW.deal_contacts] LOOP
 		IF relation IS NOT NULL THEN
 			PERFORM lifecycle.check_table_owner(relation);
 		END IF;

@@ -30,7 +30,7 @@ BEGIN
 			(SELECT string_agg(c.role || ' = ' || coalesce(quote_ident(c.column_name), quote_literal(c.constant)), ', ' ORDER BY r.number)
 			 FROM lifecycle.model_column c JOIN lifecycle.roles() r ON r.object = c.object AND r.role = c.role
 			 WHERE c.model = m.name AND c.object = o.object)
-		FROM (VALUES (1, 'contacts', m.contacts), (2, 'companies', m.companies), (3, 'deals', m.deals), (4, 'events', m.events)) o (n, object, relation)
+		FROM (VALUES (1, 'contacts', m.contacts), (2, 'companies', m.companies), (3, 'deals', m.deals), (4, 'events', m.events), (5, 'deal_contacts', m.deal_contacts)) o (n, object, relation)
 		WHERE o.relation IS NOT NULL
 		ORDER BY o.n;
 
@@ -65,10 +65,10 @@ BEGIN
 	-- what somebody changed behind our back
 	RETURN QUERY
 		SELECT 'trigger missing'::text, 'lifecycle_' || k.kind, 'on table ' || t.relation
-		FROM (VALUES ('contacts', m.contacts), ('companies', m.companies), ('deals', m.deals), ('events', m.events)) o (object, root)
+		FROM (VALUES ('contacts', m.contacts), ('companies', m.companies), ('deals', m.deals), ('events', m.events), ('deal_contacts', m.deal_contacts)) o (object, root)
 		CROSS JOIN LATERAL lifecycle.table_tree(o.root) AS t (relation)
 		CROSS JOIN (VALUES (1, 'check'), (2, 'insert'), (3, 'update'), (4, 'delete'), (5, 'truncate'), (6, 'begin')) k (n, kind)
-		WHERE t.relation IS NOT NULL AND NOT (o.object = 'events' AND k.kind = 'check')
+		WHERE t.relation IS NOT NULL AND NOT (o.object IN ('events', 'deal_contacts') AND k.kind = 'check')
 		  AND (o.object = 'events' OR k.kind <> 'begin')
 		  AND NOT EXISTS (
 			SELECT FROM pg_trigger g

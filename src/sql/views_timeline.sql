@@ -9,14 +9,17 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	events regclass;
+	deal_contacts regclass;
 	contact_type text := lifecycle.view_type(format('%I.contact_state', model), 'contact');
 	mapped jsonb;
 	types jsonb;
 	contact_sql text;
 	detail_sql text;
 	event_query text := '';
+	further_query text := '';
+	deal_type text := lifecycle.view_type(format('%I.deal_history', model), 'deal');
 BEGIN
-	SELECT m.events INTO STRICT events
+	SELECT m.events, m.deal_contacts INTO STRICT events, deal_contacts
 	  FROM lifecycle.model m
 	 WHERE m.name = model;
 
@@ -52,6 +55,20 @@ BEGIN
 			detail_sql, events);
 	END IF;
 
+	IF deal_contacts IS NOT NULL THEN
+		further_query := format($query$
+		UNION ALL
+		SELECT l.contact, h.at, 'deal', h.to_stage,
+			   jsonb_strip_nulls(jsonb_build_object('deal', h.deal, 'pipeline', h.pipeline, 'from', h.from_stage, 'amount', h.amount,
+													'cause', h.cause, 'event', h.event, 'event_at', h.event_at,
+													'rule', h.rule, 'reason', h.reason, 'role', h.role))
+		  FROM (SELECT DISTINCT %1$s AS contact, %2$s AS deal FROM %3$s l WHERE %1$s IS NOT NULL) l
+		  JOIN %4$I.deal_history h ON h.deal = l.deal AND h.contact IS DISTINCT FROM l.contact$query$,
+			lifecycle.view_column(model, 'deal_contacts', 'contact', 'l', contact_type) || '::' || contact_type,
+			lifecycle.view_column(model, 'deal_contacts', 'deal', 'l', deal_type) || '::' || deal_type,
+			deal_contacts, model);
+	END IF;
+
 	RETURN QUERY SELECT 'contact_timeline', event_query || format($query$
 		SELECT h.contact, h.at, 'stage'::text AS kind, h.to_stage AS what,
 			   jsonb_strip_nulls(jsonb_build_object('from', h.from_stage, 'cause', h.cause, 'event', h.event, 'event_at', h.event_at,
@@ -74,8 +91,8 @@ BEGIN
 													'cause', h.cause, 'event', h.event, 'event_at', h.event_at,
 													'rule', h.rule, 'reason', h.reason, 'role', h.role))
 		  FROM %1$I.deal_history h
-		 WHERE h.contact IS NOT NULL$query$, model),
-		'The timeline of each contact: its events and every change of stage, lead status, segments and deals, one row each. Ask for one contact, ordered by at.',
+		 WHERE h.contact IS NOT NULL$query$, model) || further_query,
+		'The timeline of each contact: its events and every change of stage, lead status, segments and deals (also those of which it is a further contact now), one row each. Ask for one contact, ordered by at.',
 		ARRAY[
 		'contact', 'Key of the contact.',
 		'at', 'When: the time of an event, the model''s clock for a change.',

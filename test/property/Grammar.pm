@@ -300,9 +300,12 @@ sub open_deals
     return $self->event_count unless $self->{universe}{deals};
     my $filter = any(undef, undef, 'amount > ' . between(10, 90), 'amount IS NULL',
         'stage = ' . literal(any($self->{universe}->deal_stages)));
+    my $whose = 'contact_id = c.id';
+    $whose = "($whose OR id IN (SELECT l.deal_id FROM shop.deal_contacts l WHERE l.contact_id = c.id))"
+      if $self->{universe}{shared_deals};
     return [
         'open_deals(' . ($filter // '') . ')',
-        '(SELECT count(*) FROM shop.deals WHERE contact_id = c.id AND is_open'
+        "(SELECT count(*) FROM shop.deals WHERE $whose AND is_open"
           . ($filter ? " AND ($filter)" : '') . ')'
     ];
 }

@@ -371,6 +371,7 @@ sub change_deals
     my $stage = literal(any($u->deal_stages));
     my $which = any('contact_id = ' . $u->contact, 'id % 3 = ' . between(0, 2));
     my $amount = any('NULL', between(1, 100));
+    return $self->change_deal_contacts if $u->{shared_deals} && chance(0.4);
     return {
         kind => 'deal',
         sql => weighted(
@@ -380,7 +381,26 @@ sub change_deals
             2 => "UPDATE shop.deals SET amount = $amount WHERE $which;",
             1 => 'UPDATE shop.deals SET contact_id = ' . $u->contact . " WHERE $which;",
             1 => "DELETE FROM shop.deals WHERE $which;",
-            0.3 => 'TRUNCATE shop.deals;')
+            0.3 => 'TRUNCATE shop.deals' . ($u->{shared_deals} ? ', shop.deal_contacts;' : ';'))
+    };
+}
+
+# Contacts come to deals and leave them.
+sub change_deal_contacts
+{
+    my ($self) = @_;
+    my $u = $self->{u};
+    my $which = any('contact_id = ' . $u->contact, 'deal_id % 3 = ' . between(0, 2));
+    return {
+        kind => 'deal',
+        sql => weighted(
+            6 => 'INSERT INTO shop.deal_contacts SELECT id, ' . $u->contact
+              . ' FROM shop.deals WHERE id % ' . between(2, 5) . ' = 0;',
+            2 => "DELETE FROM shop.deal_contacts WHERE $which;",
+            2 => 'UPDATE shop.deal_contacts SET contact_id = ' . $u->contact . " WHERE $which;",
+            1 => 'UPDATE shop.deal_contacts SET deal_id = (SELECT min(id) FROM shop.deals)'
+              . " WHERE $which AND EXISTS (SELECT FROM shop.deals);",
+            0.3 => 'TRUNCATE shop.deal_contacts;')
     };
 }
 

@@ -50,6 +50,7 @@ sub new
         segments => $large ? 25 : between(4, 12)
     }, $class;
     $self->{foreign_keys} = !$self->{partitions} && chance(0.15);
+    $self->{shared_deals} = $self->{deals} && chance(0.5);    # with further contacts
     $self->{now} = 1704067200 if $self->{clock} eq 'transaction';
     $self->{late_contacts} = $self->{foreign_keys} ? 0 : 3;
     $self->{scores} = !$large && $self->{clock} eq 'tick' && chance(0.4);
@@ -143,6 +144,9 @@ sub setup_sql
     $sql .= "CREATE TABLE shop.deals (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
       . " contact_id $key, pipeline text, stage text, amount numeric);\n"
       if $self->{deals};
+    $sql .= 'CREATE TABLE shop.deal_contacts (deal_id bigint REFERENCES shop.deals ON DELETE CASCADE,'
+      . " contact_id $key$reference);\n"
+      if $self->{shared_deals};
     return $sql;
 }
 
@@ -177,7 +181,8 @@ sub attach_sql
       . ($self->{companies} ? " 'shop.companies'," : ' NULL,')
       . ($self->{deals} ? " 'shop.deals'," : ' NULL,')
       . " columns => '$columns', template => "
-      . ($self->{by_hand} ? "'hubspot'" : "'empty'") . ");\n";
+      . ($self->{by_hand} ? "'hubspot'" : "'empty'")
+      . ($self->{shared_deals} ? ", deal_contacts => 'shop.deal_contacts'" : '') . ");\n";
 
     $sql .= "SELECT lifecycle_set('random', 'time_zone', '$self->{zone}');\n"
       . "SELECT lifecycle_set('random', 'clock', '$self->{clock}');\n";
@@ -218,7 +223,7 @@ sub description
     return join(', ', "keys $self->{key}", $self->{zone},
         "clock by $self->{clock}", "time $self->{time_type}",
         "$self->{contacts} contacts",
-        grep { $self->{$_} } qw(companies deals by_hand partitions foreign_keys scores));
+        grep { $self->{$_} } qw(companies deals shared_deals by_hand partitions foreign_keys scores));
 }
 
 1;
