@@ -377,8 +377,10 @@ COMMENT ON FUNCTION lifecycle.draw_heat(numeric) IS
 'Internal. Shade of a share in a heat map: 0 for none, 1 to 4 by quarters.';
 
 /*
- * A heat map is a table of coloured cells, which keep their width: it scrolls
- * in its box where the box is narrower.
+ * A heat map is a table of coloured cells.  Its measures are those of a screen,
+ * 174 for the names and 80 a column, and shrink to 0.575 of that on a phone, so
+ * that five columns fit; with more, or on a small phone, it scrolls in its box.
+ * Headings are cut by the width that a column has in a usual box.
  */
 CREATE FUNCTION lifecycle.draw_heat_map(id text, title text, description text,
 										headings text[], lines jsonb)
@@ -387,21 +389,27 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH measure AS (
-		SELECT 144 + 84 * cardinality(headings) AS width),
+		SELECT 174 + 80 * cardinality(headings) AS width,
+			   greatest(44, 306 * 80 / (174 + 80 * cardinality(headings)) - 1) AS narrow,
+			   greatest(76, least(118, 462 * 80 / (174 + 80 * cardinality(headings)) - 2)) AS wide),
 	line AS (
 		SELECT l.name, l.size, l.shares, l.tips, 26 + 30 * (row_number() OVER () - 1) AS y
 		  FROM jsonb_to_recordset(lines) l (name text, size numeric, shares jsonb, tips jsonb)),
 	cell AS (
 		SELECT l.y, c.place, c.share::numeric AS share, l.tips ->> (c.place - 1)::integer AS tip,
-			   (144 + 84 * (c.place - 1)) * 100.0 / m.width AS x, 8400.0 / m.width AS w
+			   (174 + 80 * (c.place - 1)) * 100.0 / m.width AS x, 8000.0 / m.width AS w
 		  FROM measure m, line l, jsonb_array_elements_text(l.shares) WITH ORDINALITY c (share, place))
-	SELECT format('<div class="scroll" role="region" tabindex="0" aria-label="%s"><div style="min-width:%spx;max-width:%spx">', lifecycle.draw_escape(title), m.width, m.width * 3 / 2)
+	SELECT format('<div class="scroll" role="region" tabindex="0" aria-label="%s"><div class="heat" style="--w:%spx">', lifecycle.draw_escape(title), m.width)
 		|| lifecycle.draw_frame(id, title, description, (SELECT 30 * count(*)::integer + 28 FROM line),
-			(SELECT string_agg(format('<g>%s<text class="axis" x="%s%%" y="15" text-anchor="middle">%s</text></g>', lifecycle.draw_tip(h.name),
-									  round((186 + 84 * (h.place - 1)) * 100.0 / m.width, 2), lifecycle.draw_fit(h.name, 80, 12)), '' ORDER BY h.place)
-			   FROM unnest(headings) WITH ORDINALITY h (name, place))
+			(SELECT string_agg(format(CASE WHEN h.narrow = h.wide
+										THEN '<g>%1$s<text class="axis" x="%2$s%%" y="15" text-anchor="middle">%4$s</text></g>'
+										ELSE '<g>%1$s<text class="axis narrow" x="%2$s%%" y="15" text-anchor="middle">%3$s</text>'
+											 '<text class="axis wide" x="%2$s%%" y="15" text-anchor="middle">%4$s</text></g>' END,
+									  lifecycle.draw_tip(h.name), round((214 + 80 * (h.place - 1)) * 100.0 / m.width, 2), h.narrow, h.wide), '' ORDER BY h.place)
+			   FROM (SELECT u.name, u.place, lifecycle.draw_fit(u.name, m.narrow, 11) AS narrow, lifecycle.draw_fit(u.name, m.wide, 12) AS wide
+					   FROM unnest(headings) WITH ORDINALITY u (name, place)) h)
 			|| (SELECT string_agg(format('<text class="name" x="0" y="%1$s">%2$s</text><text class="label" x="%3$s%%" y="%1$s" text-anchor="end">%4$s</text>',
-										 l.y + 19, lifecycle.draw_escape(l.name), round(13600.0 / m.width, 2), lifecycle.draw_short(l.size)), '' ORDER BY l.y)
+										 l.y + 19, lifecycle.draw_escape(l.name), round(16400.0 / m.width, 2), lifecycle.draw_short(l.size)), '' ORDER BY l.y)
 				  FROM line l)
 			|| (SELECT string_agg(format('<g>%s<rect class="heat%s" x="%s%%" y="%s" width="%s%%" height="28" rx="2"/>',
 										 lifecycle.draw_tip(c.tip), lifecycle.draw_heat(c.share), round(c.x + c.w * 0.01, 2), c.y, round(c.w * 0.98, 2))
@@ -427,19 +435,58 @@ $$;
 COMMENT ON FUNCTION lifecycle.draw_legend(text, text) IS
 'Internal. The line that says what the dark and the light shapes of a picture are.';
 
-/* A table: the first column names the row, the others are numbers. */
+/* How much room tables need before they are shown row by row, in pixels. */
+CREATE FUNCTION lifecycle.draw_table_widths()
+RETURNS integer[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT '{330,360,400,420,460,520,600,700,850,1000,9999}'::integer[];
+$$;
+COMMENT ON FUNCTION lifecycle.draw_table_widths() IS
+'Internal. The widths in pixels between which tables and the style sheet distinguish, from the narrowest.';
+
+/*
+ * The room that a table needs: names and headings may break between words.  As
+ * draw_width is an estimate from above, 12 pixels stand for letters of 13.
+ */
+CREATE FUNCTION lifecycle.draw_table_width(headings text[], lines jsonb)
+RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(min(w) FILTER (WHERE w >= n.needed), max(w))
+	  FROM unnest(lifecycle.draw_table_widths()) w,
+		   (SELECT 104 + sum(CASE WHEN c.place = 1 THEN 0 ELSE 10 + 12 * c.widest END) AS needed
+			  FROM (SELECT h.place,
+						   greatest((SELECT max(lifecycle.draw_width(x)) FROM unnest(string_to_array(h.name, ' ')) x),
+									(SELECT max(lifecycle.draw_width(coalesce(l ->> (h.place - 1)::integer, '-'))) FROM jsonb_array_elements(lines) l)) AS widest
+					  FROM unnest(headings) WITH ORDINALITY h (name, place)) c) n
+	 GROUP BY n.needed;
+$$;
+COMMENT ON FUNCTION lifecycle.draw_table_width(text[], jsonb) IS
+'Internal. The least of the widths of draw_table_widths that a table with these headings and lines fits in.';
+
+/*
+ * A table: the first column names the row, the others are numbers.  Where its
+ * place is narrower than it needs (class w and the width), it is shown row by
+ * row, each number beside its heading; the roles keep it a table for screen
+ * readers.
+ */
 CREATE FUNCTION lifecycle.draw_table(caption text, headings text[], lines jsonb)
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT format('<div><p class="caption" aria-hidden="true">%1$s</p><div class="scroll" role="region" tabindex="0" aria-label="%1$s"><table><caption>%1$s</caption><thead><tr>', lifecycle.draw_escape(caption))
-		|| (SELECT string_agg(format('<th scope="col">%s</th>', lifecycle.draw_escape(h.name)), '' ORDER BY h.place)
+	SELECT format('<div><p class="caption" aria-hidden="true">%1$s</p><div class="scroll" role="region" tabindex="0" aria-label="%1$s">'
+				  '<table role="table" class="w%2$s"><caption>%1$s</caption><thead role="rowgroup"><tr role="row">', lifecycle.draw_escape(caption),
+				  lifecycle.draw_table_width(headings, lines))
+		|| (SELECT string_agg(format('<th scope="col" role="columnheader">%s</th>', lifecycle.draw_escape(h.name)), '' ORDER BY h.place)
 			  FROM unnest(headings) WITH ORDINALITY h (name, place))
-		|| '</tr></thead><tbody>'
-		|| (SELECT string_agg('<tr>' ||
-				(SELECT string_agg(format(CASE c.place WHEN 1 THEN '<th scope="row">%s</th>' ELSE '<td>%s</td>' END,
-										  lifecycle.draw_escape(coalesce(c.text, '-'))), '' ORDER BY c.place)
+		|| '</tr></thead><tbody role="rowgroup">'
+		|| (SELECT string_agg('<tr role="row">' ||
+				(SELECT string_agg(format(CASE c.place WHEN 1 THEN '<th scope="row" role="rowheader">%s</th>' ELSE '<td role="cell" data-label="%2$s">%1$s</td>' END,
+										  lifecycle.draw_escape(coalesce(c.text, '-')), lifecycle.draw_escape(headings[c.place])), '' ORDER BY c.place)
 				   FROM jsonb_array_elements_text(l.line) WITH ORDINALITY c (text, place)) || '</tr>', '' ORDER BY l.place)
 			  FROM jsonb_array_elements(lines) WITH ORDINALITY l (line, place))
 		|| '</tbody></table></div></div>';

@@ -52,7 +52,7 @@ section { background: var(--paper); border: 1px solid var(--rule); border-radius
 .picture text { fill: var(--text); }
 .picture .name { font-weight: 600; }
 .picture .label, .picture .axis { fill: var(--muted); }
-.picture .axis { font-size: 12px; }
+.picture .axis { font-size: 12px; } .picture .axis.narrow { font-size: 11px; }
 .picture .dark { fill: var(--dark); }
 .picture .light { fill: var(--light); stroke: var(--edge); stroke-width: 0.75; }
 .picture .light[width="0%"], .picture .light[height="0"] { stroke: none; }
@@ -68,25 +68,33 @@ section { background: var(--paper); border: 1px solid var(--rule); border-radius
 .picture .on3 { fill: var(--on3); } .picture .on4 { fill: var(--on4); }
 .narrow { display: none; }
 @media (max-width: 559px) { .narrow { display: inline; } .wide { display: none; } }
-.scroll { position: relative; overflow-x: auto; max-width: 100%; }
+.scroll { position: relative; overflow-x: auto; max-width: 100%; container-type: inline-size; }
 .scroll:focus-visible, summary:focus-visible { outline: 2px solid var(--dark); outline-offset: 2px; }
 table { border-collapse: collapse; width: 100%; font-size: 13px; line-height: 1.4; font-variant-numeric: tabular-nums; }
 caption { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 .caption { color: var(--muted); font-size: 13px; margin: 0 0 6px; }
-th, td { text-align: right; padding: 5px 0 5px 16px; border-bottom: 1px solid var(--rule); vertical-align: top; white-space: nowrap; }
+th, td { text-align: right; padding: 5px 0 5px 10px; border-bottom: 1px solid var(--rule); vertical-align: top; white-space: nowrap; }
 thead th { color: var(--muted); font-weight: 500; vertical-align: bottom; white-space: normal; }
 th:first-child { text-align: left; padding-left: 0; }
 tbody th { font-weight: 500; white-space: normal; overflow-wrap: anywhere; min-width: 8em; max-width: 22em; }
+.heat { min-width: var(--w); max-width: calc(var(--w) * 1.5); }
 details { margin-top: 16px; }
 summary { cursor: pointer; color: var(--muted); font-size: 14px; }
 details .caption { margin-top: 8px; }
 footer { padding-bottom: 40px; }
 @media (max-width: 559px) { header, main, footer { padding-left: 12px; padding-right: 12px; }
 	header { padding-top: 24px; } section { padding: 16px; } h1 { font-size: 23px; }
-	th, td { padding-left: 10px; } }
+	.heat { min-width: calc(var(--w) * 0.575); } }
 @media (max-width: 359px) { header, main, footer { padding-left: 6px; padding-right: 6px; } section { padding: 12px 10px; } }
 @media print { body { background: none; } section { break-inside: avoid; border: 0; padding: 0; } }
-$css$;
+$css$ || (SELECT string_agg(format($css$@container (max-width: %2$spx) {
+	.w%1$s, .w%1$s tbody { display: block; }
+	.w%1$s thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%%); }
+	.w%1$s tr { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: 0 20px; padding: 6px 0; border-bottom: 1px solid var(--rule); }
+	.w%1$s tbody th { grid-column: 1 / -1; max-width: none; border: 0; padding: 0; font-weight: 600; }
+	.w%1$s td { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 8px; border: 0; padding: 1px 0; white-space: normal; overflow-wrap: anywhere; }
+	.w%1$s td::before { content: attr(data-label); color: var(--muted); text-align: left; min-width: 0; } }
+$css$, w, w - 1), '' ORDER BY w) FROM unnest(lifecycle.draw_table_widths()) w);
 $$;
 COMMENT ON FUNCTION lifecycle.report_style() IS
 'Internal. The style sheet of the report.';
@@ -171,22 +179,32 @@ AS $$
 		SELECT c.*
 		  FROM ROWS FROM (jsonb_to_recordset(data) AS (stage text, month text, contacts bigint, to_stage text, converted bigint, conversion numeric)) WITH ORDINALITY
 			   c (stage, month, contacts, to_stage, converted, conversion, place)),
+	reached AS (
+		SELECT c.to_stage, sum(c.converted) > 0 AS reached, bool_or(sum(c.converted) > 0) OVER () AS any_reached
+		  FROM cohort c GROUP BY c.to_stage),
 	line AS (
 		SELECT min(c.place) AS place,
-			   jsonb_build_object('name', lifecycle.draw_month(c.month), 'size', min(c.contacts), 'shares', jsonb_agg(c.conversion ORDER BY c.place),
-				'tips', jsonb_agg(format('%s: %s of %s came to %s', lifecycle.draw_month(c.month), lifecycle.draw_number(c.converted), lifecycle.draw_number(c.contacts), c.to_stage) ORDER BY c.place)) AS drawn,
+			   jsonb_build_object('name', lifecycle.draw_month(c.month), 'size', min(c.contacts),
+				'shares', jsonb_agg(c.conversion ORDER BY c.place) FILTER (WHERE r.reached OR NOT r.any_reached),
+				'tips', jsonb_agg(format('%s: %s of %s came to %s', lifecycle.draw_month(c.month), lifecycle.draw_number(c.converted), lifecycle.draw_number(c.contacts), c.to_stage)
+								  ORDER BY c.place) FILTER (WHERE r.reached OR NOT r.any_reached)) AS drawn,
 			   jsonb_build_array(lifecycle.draw_month(c.month), lifecycle.draw_number(min(c.contacts)))
 				|| jsonb_agg(lifecycle.draw_number(c.converted) ORDER BY c.place) AS written
 		  FROM cohort c
+		  JOIN reached r ON r.to_stage = c.to_stage
 		 GROUP BY c.month),
 	heading AS (
-		SELECT array_agg(c.to_stage ORDER BY c.place) AS names, min(c.stage) AS stage
+		SELECT array_agg(c.to_stage ORDER BY c.place) AS names, min(c.stage) AS stage,
+			   array_agg(c.to_stage ORDER BY c.place) FILTER (WHERE r.reached OR NOT r.any_reached) AS drawn,
+			   string_agg(c.to_stage, ', ' ORDER BY c.place) FILTER (WHERE NOT r.reached AND r.any_reached) AS idle
 		  FROM cohort c
+		  JOIN reached r ON r.to_stage = c.to_stage
 		 WHERE c.month = (SELECT min(month) FROM cohort))
-	SELECT format('<div class="below">%s</div><p class="legend">Share of the contacts that reached %s in the month, their number beside it, that have come to each later stage by now.</p>'
+	SELECT format('<div class="below">%s</div><p class="legend">Share of the contacts that reached %s in the month, their number beside it, that have come to each later stage by now.%s%s</p>'
 				  '<details><summary>Table: contacts that came to each stage</summary>%s</details>',
-				  lifecycle.draw_heat_map('cohort', title, reading, h.names, (SELECT jsonb_agg(l.drawn ORDER BY l.place) FROM line l)),
-				  lifecycle.draw_escape(h.stage),
+				  lifecycle.draw_heat_map('cohort', title, reading, h.drawn, (SELECT jsonb_agg(l.drawn ORDER BY l.place) FROM line l)),
+				  lifecycle.draw_escape(h.stage), coalesce(' Nobody has come to ' || lifecycle.draw_escape(h.idle) || '.', ''),
+				  CASE WHEN cardinality(h.drawn) > 4 THEN ' Where it does not fit, the picture scrolls sideways.' ELSE '' END,
 				  lifecycle.draw_table(format('Contacts that came to each stage, by month in which they reached %s', h.stage),
 									   ARRAY['Month', h.stage] || h.names, (SELECT jsonb_agg(l.written ORDER BY l.place) FROM line l)))
 	  FROM heading h;
@@ -289,9 +307,12 @@ AS $$
 				'name', 'from ' || c.since, 'outer', c.customers, 'inner', c.customers, 'label', lifecycle.draw_number(c.customers, 1),
 				'tip', format('Month from %s: %s', c.since, lifecycle.draw_number(c.customers, 1))) ORDER BY c.since)),
 			'<p class="legend">Expected from the history of stages, by an absorbing Markov chain. Contacts who are not in the funnel yet are not counted.</p>',
-			format('Contacts expected to reach %s, and what they bring', min(c.target)), ARRAY['Month from', 'Contacts', 'Value'],
-			jsonb_agg(jsonb_build_array(c.since, lifecycle.draw_number(c.customers, 1), lifecycle.amounts(c.value)) ORDER BY c.since))
-	  FROM jsonb_to_recordset(data) c (since text, target text, customers numeric, value jsonb);
+			format(CASE WHEN bool_or(c.has_value) THEN 'Contacts expected to reach %s, and what they bring' ELSE 'Contacts expected to reach %s' END, min(c.target)),
+			ARRAY['Month from', 'Contacts'] || CASE WHEN bool_or(c.has_value) THEN '{Value}'::text[] END,
+			jsonb_agg(jsonb_build_array(c.since, lifecycle.draw_number(c.customers, 1))
+					  || CASE WHEN c.has_value THEN jsonb_build_array(lifecycle.amounts(c.value)) ELSE '[]' END ORDER BY c.since))
+	  FROM (SELECT v.*, bool_or(lifecycle.amounts(v.value) <> '0') OVER () AS has_value
+			  FROM jsonb_to_recordset(data) v (since text, target text, customers numeric, value jsonb)) c;
 $$;
 COMMENT ON FUNCTION lifecycle.report_customers(text, text, jsonb) IS
 'Internal. The customers to come of the report.';
