@@ -16,7 +16,7 @@ use Test::More;
 
 # Pages whose examples build on each other from an empty database on, and do
 # not depend on the time of day.
-my @pages = qw(attach identity outbox predicates rules sales scores stages why);
+my @pages = qw(attach identity import outbox predicates rules sales scores stages time why);
 
 my $node = PostgreSQL::Test::Cluster->new('docs');
 $node->init;
