@@ -149,25 +149,35 @@ SELECT count(lifecycle_set(model, 'clock', 'tick')) FROM import_model;
 SELECT count(*) FROM import_model, lifecycle_tick(model, '2024-02-01 00:00+00');
 SELECT count(lifecycle_add_stage(model, s)) FROM import_model, unnest(ARRAY['One', 'Two', 'Three', 'Four']) s;
 SELECT count(lifecycle_add_segment(h.model, s.name, s.predicate, stage => s.stage)) FROM import_model h, import_segment s;
+-- rules on events: with conditions on the event, on others, on time; two at once
+SELECT count(lifecycle_add_lead_status(m.model, s)) FROM import_model m, unnest(ARRAY['New', 'Warm', 'Hot']) s;
+SELECT count(*) FROM import_model m, LATERAL (SELECT
+	lifecycle_add_rule(m.model, 'C is three', 'event', 'advance stage', '{"stage": "Three"}', of => 'C', condition => $$(event.properties->>'n')::int = 3$$),
+	lifecycle_add_rule(m.model, 'D is two', 'event', 'advance stage', '{"stage": "Two"}', of => 'D'),
+	lifecycle_add_rule(m.model, 'D is warm', 'event', 'set lead status', '{"status": "Warm"}', of => 'D', condition => $$did('A', within => '4 days') OR did('D', times => 2)$$),
+	lifecycle_add_rule(m.model, 'B is hot', 'event', 'set lead status', '{"status": "Hot"}', of => 'B', condition => $$time_in_stage() > '4 days' AND in_segment('recent')$$),
+	lifecycle_add_rule(m.model, 'D goes back', 'event', 'set stage', '{"stage": "One"}', of => 'D', condition => $$event_count('D') = 3 AND event.properties->>'n' <> '0'$$)) r;
 CREATE TABLE import_event AS
-SELECT i AS n, (i * 7) % 23 + 1 AS contact, (ARRAY['A', 'B', 'A', 'C', 'B', 'A'])[i * 5 % 6 + 1] AS name,
+SELECT i AS n, (i * 7) % 23 + 1 AS contact, (ARRAY['A', 'B', 'A', 'C', 'B', 'A', 'D'])[i * 5 % 7 + 1] AS name,
 	timestamptz '2024-02-01 00:00+00' + i * interval '3 hours 7 minutes 13 seconds' AS at
 FROM generate_series(1, 300) i;
+INSERT INTO import_live.companies (id) SELECT generate_series(1, 5);
+INSERT INTO import_replay.companies (id) SELECT generate_series(1, 5);
 DO $$
 DECLARE
 	e record;
 BEGIN
 	FOR e IN SELECT *, row_number() OVER (PARTITION BY contact ORDER BY n) AS nth FROM import_event ORDER BY n LOOP
 		PERFORM lifecycle_tick('import_live', e.at);
-		INSERT INTO import_live.events (contact_id, name, occurred_at, properties) VALUES (e.contact, e.name, e.at, jsonb_build_object('n', e.n % 9));
 		IF e.nth = 1 THEN
-			INSERT INTO import_live.contacts (id) VALUES (e.contact);
+			INSERT INTO import_live.contacts (id, company_id) VALUES (e.contact, e.contact % 5 + 1);
 		END IF;
+		INSERT INTO import_live.events (contact_id, name, occurred_at, properties) VALUES (e.contact, e.name, e.at, jsonb_build_object('n', e.n % 9));
 	END LOOP;
 	PERFORM lifecycle_tick('import_live', '2024-04-10 00:00+00');
 END $$;
 SELECT contacts FROM lifecycle_tick('import_replay', '2024-04-10 00:00+00');
-INSERT INTO import_replay.contacts (id) SELECT generate_series(1, 23);
+INSERT INTO import_replay.contacts (id, company_id) SELECT i, i % 5 + 1 FROM generate_series(1, 23) i;
 BEGIN;
 SET LOCAL lifecycle.import_mode = 'defer';
 INSERT INTO import_replay.events (contact_id, name, occurred_at, properties) SELECT contact, name, at, jsonb_build_object('n', n % 9) FROM import_event ORDER BY n % 17, n DESC;
@@ -179,15 +189,25 @@ CREATE VIEW import_first AS SELECT contact, min(at) AS first FROM import_event G
 CREATE FUNCTION pg_temp.differences() RETURNS TABLE (model text, contact bigint, what text, change text, at timestamptz) LANGUAGE sql AS $$
 	WITH live AS (
 		SELECT contact, segment, change, at FROM import_live.segment_history
-		UNION ALL SELECT contact, rule, from_stage || ' to ' || to_stage, at FROM import_live.stage_history
+		UNION ALL SELECT contact, rule, coalesce(from_stage, '') || ' to ' || to_stage, at FROM import_live.stage_history WHERE object = 'contact' AND rule IS NOT NULL
+		UNION ALL SELECT -company, 'company', coalesce(from_stage, '') || ' to ' || to_stage, at FROM import_live.stage_history WHERE object = 'company'
+		UNION ALL SELECT contact, rule, coalesce(from_status, '') || ' to ' || to_status, at FROM import_live.lead_status_history
+		UNION ALL SELECT h.contact, rule, 'by ' || cause || coalesce(' ' || event || event_at, ''), at FROM import_live.stage_history h JOIN import_first f ON f.contact = h.contact AND h.at > f.first
+		UNION ALL SELECT h.contact, rule, 'by ' || cause || coalesce(' ' || event || event_at, ''), at FROM import_live.lead_status_history h JOIN import_first f ON f.contact = h.contact AND h.at > f.first
 		UNION ALL SELECT h.contact, segment, change || ' by ' || cause || coalesce(' ' || event || event_at, ''), at FROM import_live.segment_history h JOIN import_first f ON f.contact = h.contact AND h.at > f.first),
 	replayed AS (
 		SELECT contact, segment, change, at FROM import_replay.segment_history
-		UNION ALL SELECT contact, rule, from_stage || ' to ' || to_stage, at FROM import_replay.stage_history
+		UNION ALL SELECT contact, rule, coalesce(from_stage, '') || ' to ' || to_stage, at FROM import_replay.stage_history WHERE object = 'contact' AND rule IS NOT NULL
+		UNION ALL SELECT -company, 'company', coalesce(from_stage, '') || ' to ' || to_stage, at FROM import_replay.stage_history WHERE object = 'company'
+		UNION ALL SELECT contact, rule, coalesce(from_status, '') || ' to ' || to_status, at FROM import_replay.lead_status_history
+		UNION ALL SELECT h.contact, rule, 'by ' || cause || coalesce(' ' || event || event_at, ''), at FROM import_replay.stage_history h JOIN import_first f ON f.contact = h.contact AND h.at > f.first
+		UNION ALL SELECT h.contact, rule, 'by ' || cause || coalesce(' ' || event || event_at, ''), at FROM import_replay.lead_status_history h JOIN import_first f ON f.contact = h.contact AND h.at > f.first
 		UNION ALL SELECT h.contact, segment, change || ' by ' || cause || coalesce(' ' || event || event_at, ''), at FROM import_replay.segment_history h JOIN import_first f ON f.contact = h.contact AND h.at > f.first)
 	SELECT 'live', * FROM (TABLE live EXCEPT ALL TABLE replayed) x
 	UNION ALL SELECT 'replayed', * FROM (TABLE replayed EXCEPT ALL TABLE live) x
 	ORDER BY 2, 5, 3, 4, 1 $$;
+SELECT cause, rule, count(*) FROM import_live.stage_history WHERE object = 'contact' GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT cause, rule, count(*) FROM import_live.lead_status_history GROUP BY 1, 2 ORDER BY 1, 2;
 SELECT * FROM pg_temp.differences();
 SELECT m.model, v.* FROM import_model m, lifecycle_verify(m.model) v;
 SELECT m.model, o.* FROM import_model m, oracle.check(m.model, '2024-04-10 00:00+00') o;

@@ -455,7 +455,7 @@ firing_reason(Run *run, const Firing *firing)
 	reason.cause = "rule";
 	if (firing->deal != NULL)
 		reason.cause = "deal";
-	else if (firing->work->change != NULL)
+	else if (firing->work->change != NULL && firing->event == NULL)
 	{
 		if (firing->work->change->kind == CONTACT_DUE)
 			reason.cause = "tick";
@@ -516,6 +516,9 @@ want(Run *run, Firing *firing, ActionArgs *args, char **texts)
 	{
 		case ACTION_ADVANCE_STAGE:
 		case ACTION_SET_STAGE:
+			if (rule->action == ACTION_SET_STAGE &&
+				!step_may_set(run, work, false))
+				return;
 			if (rule_is_further(args->stage, work->stage))
 			{
 				work->stage = args->stage;
@@ -528,6 +531,8 @@ want(Run *run, Firing *firing, ActionArgs *args, char **texts)
 									reason);
 			return;
 		case ACTION_SET_LEAD_STATUS:
+			if (!step_may_set(run, work, true))
+				return;
 			work->status = args->status;
 			work->status_reason = reason;
 			return;

@@ -307,6 +307,7 @@ extern void step_works(Run *run);
 extern Snapshot step_snapshot(const Run *run, TableKind kind);
 extern TimestampTz step_instant(Run *run, TableKind object, Datum key);
 extern void step_note_due(Run *run, const Work *work);
+extern bool step_may_set(const Run *run, const Work *work, bool status);
 
 /* stripe.c: writers in flight */
 extern bool stripe_share(Model *model, const Datum *contacts, int count);

@@ -26,7 +26,8 @@
  * find the stage that the statement left behind, and do not undo it.
  *
  * Replaying (step_replay) begins contacts anew at an instant of the past, when
- * all of their events are still to come: each of those is a due instant.
+ * all of their events are still to come: each of those is a due instant, and
+ * so is each event that a rule names (replay.c).
  *
  * Nothing is locked here but what each wave's run locks.  The queue and its
  * keys live in the context of the caller of step_contacts, what belongs to a
@@ -42,6 +43,7 @@
 #include "utils/snapmgr.h"
 
 #include "prepare.h"
+#include "replay.h"
 #include "step.h"
 
 /* Contacts in a wave; less where many wait for others of their company. */
@@ -70,6 +72,7 @@ struct Steps
 	int			statement_on;
 	bool		by_company;		/* contacts of a company wait for one another */
 	bool		quiet;			/* rules move stages and statuses only */
+	Replayed   *replayed;		/* in a replay, or NULL */
 	bool		started;		/* the instants are set */
 	Instant    *contacts;		/* sorted by key */
 	int			ncontacts;
@@ -246,9 +249,69 @@ postpone(Run *run)
 		if (work->clock == company->at)
 			continue;
 		wait_until(run, work, work->clock, work->change->again);
-		work->stepped = work->touched = false;
+		work->stepped = work->found = false;
 		steps->postponed++;
 	}
+}
+
+/*
+ * The instant of a contact in a replay: when it is due, or when it has the next
+ * event that a rule names.  If that is not yet, it comes again.
+ */
+static void
+start_replayed(Run *run, Work *work)
+{
+	Steps	   *steps = run->steps;
+	TimestampTz at;
+
+	at = replay_next_instant(steps->replayed, &run->model->contact_key,
+							 work->contact);
+	if (is_due(work, steps->until))
+		at = Min(at, Max(work->state->due, work->state->clock));
+	work->found = work->found && at <= steps->until;
+	if (work->found && at > work->change->instant)
+	{
+		wait_until(run, work, at, true);
+		work->found = false;
+	}
+	work->touched = work->found && is_due(work, at);
+	work->stepped = work->found;
+	work->clock = at;
+}
+
+/*
+ * Contacts of a replay that are at an event which rules name get it, and come
+ * again at the next one.  A contact may wait for several instants, and those
+ * that come to the same wave are one.
+ */
+static void
+take_replayed(Run *run)
+{
+	Steps	   *steps = run->steps;
+	KeyType    *key = &run->model->contact_key;
+	Work	  **works = palloc((run->nworks + 1) * sizeof(Work *));
+	int			count = 0;
+
+	for (int i = 0; i < run->nworks; i++)
+	{
+		Work	   *work = run->works[i];
+		TimestampTz next;
+
+		if (!work->stepped)
+			continue;
+		next = replay_next_instant(steps->replayed, key, work->contact);
+		if (next == work->clock)
+		{
+			replay_pass_instant(steps->replayed, key, work->contact);
+			works[count++] = work;
+			next = replay_next_instant(steps->replayed, key, work->contact);
+		}
+		if (!work->touched && is_due(work, steps->until))
+			next = Min(next, work->state->due); /* nobody else notes it */
+		if (next <= steps->until)
+			wait_until(run, work, next, true);
+	}
+	replay_add_events(run, works, count);
 }
 
 /*
@@ -269,6 +332,8 @@ start_wave(Run *run)
 			work->stepped = true;
 			work->clock = work->change->instant;
 		}
+		else if (steps->replayed != NULL)
+			start_replayed(run, work);
 		else if (is_due(work, steps->until))
 		{
 			work->stepped = true;
@@ -300,6 +365,8 @@ start_wave(Run *run)
 	}
 	if (steps->ncontacts == 0)
 		steps->latest = steps->until;
+	if (steps->replayed != NULL)
+		take_replayed(run);
 	steps->started = true;
 }
 
@@ -336,19 +403,33 @@ step_works(Run *run)
 }
 
 /*
+ * step_may_set: may a rule set the contact's stage in any direction, or its
+ * lead status?  See replay_may_set.
+ */
+bool
+step_may_set(const Run *run, const Work *work, bool status)
+{
+	return run->steps == NULL || run->steps->replayed == NULL ||
+		work->no_contact ||
+		replay_may_set(run->steps->replayed, &run->model->contact_key,
+					   work->contact, work_clock(run, work), status);
+}
+
+/*
  * May the contacts of a company influence one another?  Only if the model has
  * rules that time can set off.
  */
 static bool
-goes_by_company(Model *model)
+goes_by_company(Model *model, bool replay)
 {
 	if (model->table[CONTACTS].column[ROLE_COMPANY].attno == 0 ||
 		!OidIsValid(model->table[COMPANIES].relid))
 		return false;
 	return query_once(psprintf("SELECT FROM %s.rule WHERE enabled"
 							   " AND on_ OPERATOR(pg_catalog.=) ANY"
-							   " (ARRAY['segment entered', 'segment left'])"
-							   " LIMIT 1", model->schema),
+							   " (ARRAY['segment entered', 'segment left'%s])"
+							   " LIMIT 1", model->schema,
+							   replay ? ", 'event'" : ""),
 					  0, NULL, NULL, NULL) > 0;
 }
 
@@ -423,7 +504,7 @@ run_waves(Model *model, DueContact *due, int count, Steps *template,
 
 	template->queue_context = CurrentMemoryContext;
 	template->waiting = pairingheap_allocate(compare_waiting, NULL);
-	template->by_company = goes_by_company(model);
+	template->by_company = goes_by_company(model, template->replayed != NULL);
 	while ((count = next_wave(wave, size, &due, end, template->waiting)) > 0)
 	{
 		int			postponed = run_wave(model, wave, count, template, tally,
@@ -450,7 +531,15 @@ step_replay(Model *model, DueContact *due, int count, TimestampTz until,
 			Tally *tally)
 {
 	Steps		template = {.until = until,.statement_on = -1,.quiet = true};
+	Datum	   *contacts = MemoryContextAllocHuge(CurrentMemoryContext,
+												  mul_size(count + 1,
+														   sizeof(Datum)));
 
+	for (int i = 0; i < count; i++)
+		contacts[i] = due[i].contact;
+	template.replayed = replay_read(model,
+									key_array(&model->contact_key, contacts,
+											  count), until);
 	run_waves(model, due, count, &template, false, tally);
 }
 
