@@ -73,7 +73,8 @@ differ(VerifyArg *arg, Datum contact, const char *what, const char *name,
 }
 
 /*
- * Is what the state says of an atom what the events say?
+ * Is what the state says of an atom what the events say, and will it be
+ * looked at in time?
  */
 static void
 verify_atom(VerifyArg *arg, Work *work, Atom *atom, AtomValue value)
@@ -81,12 +82,19 @@ verify_atom(VerifyArg *arg, Work *work, Atom *atom, AtomValue value)
 	AtomState  *entry = state_atom(work->state, atom->id);
 	int64		computed = DatumGetInt64(value.value);
 	int64		stored = entry != NULL ? entry->count : 0;
+	TimestampTz due = entry != NULL ? entry->due : NOT_DUE;
 
 	if (atom->method != METHOD_COUNT && atom->method != METHOD_WINDOW)
 		return;
 	if (entry == NULL ? atom->id > work->state->known :
-		entry->unknown || entry->due <= arg->scan.clock)
+		entry->unknown || due <= arg->scan.clock)
 		return;					/* will be looked up */
+
+	/* Kept lazily, it may come too early, but not too late. */
+	if (due > value.next)
+		differ(arg, work->contact, "due time", atom->spec->definition,
+			   pstrdup(timestamptz_to_str(due)),
+			   pstrdup(timestamptz_to_str(value.next)));
 	if (atom->method == METHOD_WINDOW)
 		computed = computed >= atom->spec->times ? 1 : 0;
 	if (stored != computed)
@@ -431,8 +439,45 @@ count_stages(Model *model, TableKind kind)
 }
 
 /*
- * rebuild_tables(model text): members as the packed states say, and numbers
- * per stage as the rows do.
+ * Forget the states of contacts that are gone, as if they were deleted now.
+ * The caller is connected to SPI.
+ */
+static void
+forget_gone(Model *model)
+{
+	AppTable   *contacts = &model->table[CONTACTS];
+	Run		   *run = run_start(model);
+	MemoryContext old = MemoryContextSwitchTo(run->context);
+	uint64		rows;
+	Datum	   *gone;
+
+	run->clock = run_clock(model);
+	rows = query_once(psprintf("SELECT s.contact FROM %s.contact_state AS s"
+							   " WHERE pg_catalog.get_byte(s.state, 1)"
+							   " OPERATOR(pg_catalog.&) 1 OPERATOR(pg_catalog.=) 0"
+							   " AND NOT EXISTS (SELECT FROM %s AS c"
+							   " WHERE c.%s OPERATOR(pg_catalog.=) s.contact)",
+							   model->schema, contacts->name,
+							   contacts->column[ROLE_KEY].quoted),
+					  0, NULL, NULL, NULL);
+	MemoryContextSwitchTo(run->context);
+	gone = MemoryContextAllocHuge(run->context,
+								  mul_size(rows + 1, sizeof(Datum)));
+	for (uint64 i = 0; i < rows; i++)
+	{
+		bool		isnull;
+
+		gone[i] = run_copy_key(run, &model->contact_key,
+							   query_value(i, 1, &isnull));
+	}
+	record_forget_contacts(run, gone, (int) rows);
+	MemoryContextSwitchTo(old);
+	run_finish(run);
+}
+
+/*
+ * rebuild_tables(model text): no states of contacts that are gone, members as
+ * the packed states say, and numbers per stage as the rows do.
  *
  * The caller holds the locks of lifecycle.lock_model.  The statements run
  * here and not in PL/pgSQL because they must see what was committed before
@@ -448,6 +493,7 @@ rebuild_tables(PG_FUNCTION_ARGS)
 	model_check_owner(model);
 	SPI_connect();
 	span_write(&span, model->owner);
+	forget_gone(model);
 	member_rebuild(model);
 	count_stages(model, CONTACTS);
 	count_stages(model, COMPANIES);

@@ -138,7 +138,8 @@ CREATE TABLE %1$I.rule (
 	position	integer NOT NULL,
 	enabled		boolean NOT NULL DEFAULT true,
 	description	text,
-	segment		text
+	segment		text,
+	since		timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE UNIQUE INDEX rule_spelling ON %1$I.rule (lower(name));
 COMMENT ON TABLE %1$I.rule IS 'the rules: when this happens, do that';
@@ -153,6 +154,7 @@ COMMENT ON COLUMN %1$I.rule.position IS 'order in which rules of one occasion ar
 COMMENT ON COLUMN %1$I.rule.enabled IS 'false if it is switched off';
 COMMENT ON COLUMN %1$I.rule.description IS 'what the rule is for';
 COMMENT ON COLUMN %1$I.rule.segment IS 'the segment whose stage => made this rule, or null';
+COMMENT ON COLUMN %1$I.rule.since IS 'since when it says this and the stages are as they are, by the time of day: lifecycle_verify judges by it what came later';
 
 CREATE TABLE %1$I.contact_state (
 	contact		%2$s PRIMARY KEY,

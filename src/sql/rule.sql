@@ -336,7 +336,7 @@ DECLARE
 BEGIN
 	EXECUTE format('SELECT * FROM %I.rule WHERE name = $1', m.name) INTO r USING rule_name;
 	SELECT * INTO checked FROM lifecycle.check_rule(m, r.on_, r.of, r.condition, r.action, update_rule_args.args);
-	EXECUTE format('UPDATE %I.rule SET args = $2 WHERE name = $1', m.name) USING rule_name, checked.args;
+	EXECUTE format('UPDATE %I.rule SET args = $2, since = clock_timestamp() WHERE name = $1', m.name) USING rule_name, checked.args;
 END
 $$;
 
@@ -395,7 +395,8 @@ BEGIN
 	END IF;
 	EXECUTE format($sql$
 		UPDATE %I.rule SET name = $2, on_ = $3, of = $4, condition = $5, action = $6, args = $7, enabled = $8,
-			description = CASE WHEN $9 IS NULL THEN description ELSE nullif($9, '') END, segment = $10
+			description = CASE WHEN $9 IS NULL THEN description ELSE nullif($9, '') END, segment = $10,
+			since = clock_timestamp()
 		WHERE name = $1 $sql$, m.name)
 		USING old_name, coalesce(new_name, old_name), checked.on_, checked.of, checked.condition, checked.action, checked.args,
 			  coalesce(lifecycle_alter_rule.enabled, r.enabled), description, r.segment;

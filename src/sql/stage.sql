@@ -54,6 +54,8 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	-- further may be elsewhere now
+	EXECUTE format('UPDATE %I.rule SET since = clock_timestamp()', model_name);
 	PERFORM lifecycle.reload(model_name);
 	PERFORM lifecycle.create_views(model_name);
 END
