@@ -90,8 +90,13 @@ verify_atom(VerifyArg *arg, Work *work, Atom *atom, AtomValue value)
 		entry->unknown || due <= arg->scan.clock)
 		return;					/* will be looked up */
 
-	/* Kept lazily, it may come too early, but not too late. */
-	if (due > value.next)
+	/*
+	 * Kept lazily, it may come too early, but not too late.  An event that is
+	 * still to come does not end a window that is true.
+	 */
+	if (due > value.next &&
+		!(atom->method == METHOD_WINDOW && computed >= atom->spec->times &&
+		  value.next == value.arrives))
 		differ(arg, work->contact, "due time", atom->spec->definition,
 			   pstrdup(timestamptz_to_str(due)),
 			   pstrdup(timestamptz_to_str(value.next)));
