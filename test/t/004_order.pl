@@ -30,13 +30,13 @@ use Universe;
 my $orders = $ENV{ORDERS} // 1000;
 my $people = 2;
 my $events = 24;
-my $segments = 12;
 my $columns = 'id, contact_id, name, occurred_at, amount, properties';
 my $now = 1711728000;    # two days before clocks go forward
 
 srand($ENV{SEED} // 1);
 my $universe = Universe->new(1);
-$universe->{$_} = 0 foreach qw(companies deals by_hand partitions foreign_keys scores);
+$universe->{$_} = 0 foreach qw(companies deals by_hand partitions foreign_keys);
+$universe->{scores} = 1;
 @$universe{qw(key clock time_type zone now contacts event_names stages)} = (
     'bigint', 'tick', 'timestamptz', 'Europe/Helsinki', $now, $people,
     [ 'A', 'B', 'Page Viewed', "Plan's Changed" ], [qw(One Two Three Four Five)]);
@@ -85,7 +85,35 @@ run('ALTER TABLE shop.events ALTER id DROP IDENTITY;');
 run("INSERT INTO shop.contacts (id, country, age) SELECT o * 10 + p, (ARRAY['FI', 'SE'])[p % 2 + 1], p * 15"
       . " FROM generate_series(1, $orders) o, generate_series(1, $people) p;");
 run($universe->attach_sql);
-run($_) foreach map { $operations->add_segment->{sql} =~ s/, stage => '\w+'//r } 1 .. $segments;
+
+# Segments of every word: one of each kind of the grammar, then others until no
+# word is missing, then some that put several together.
+my $grammar = $operations->{grammar};
+my @kinds = qw(did comparison score_comparison visited did_first stopped restarted regularly did_then
+  contact_column in_last time_in_stage moments extreme_text latest_text);
+my %missing = map { $_ => 1 } qw(did event_count event_sum event_min event_max event_avg event_distinct event_first
+  event_last event_latest visited did_first stopped restarted regularly did_then in_last time_in_stage
+  score at_least in_segment within times filter);
+
+sub add_segment
+{
+    my ($condition, $wanted) = @_;
+    my ($text, $sql) = @$condition;
+    my $new = grep { $missing{$_} } $text =~ /(\w+)/g;
+    return if $wanted && !$new;
+    delete @missing{ $text =~ /(\w+)/g };
+    my $name = 'Segment ' . (1 + $operations->{segments}->@*);
+    run("SELECT lifecycle_add_segment('random', '$name', " . literal($text) . ');');
+    run($operations->segment_sql($name, "SELECT c.id FROM members.clock k, shop.contacts c WHERE $sql"));
+    push $operations->{segments}->@*, $name;
+    return;
+}
+
+add_segment($grammar->$_) foreach @kinds;
+$grammar->{nameable} = $operations->{segments};
+add_segment($grammar->condition(1), 1) while %missing;
+add_segment($grammar->condition(2)) for 1 .. 6;
+is(join(' ', sort keys %missing), '', 'segments of every word: ' . $operations->{segments}->@*);
 
 my %staged = (
     Two => q{did('A', times => 2)},
