@@ -211,11 +211,26 @@ INSERT INTO crm.events (contact_id, anonymous_id, name) VALUES (987654301, 'cook
 SELECT lifecycle_identify('crm', 'cookie-zoe-1', 987654302);
 SELECT lifecycle_advance('crm', 987654301, 'SQL', 'zoe@example.org said so');
 SELECT lifecycle_merge('crm', 987654301, 987654302) IS NOT NULL AS merged;
-SELECT * FROM pg_temp.found('{crm}', '98765430', 'zoe@', 'cookie-zoe');
+-- a message that a consumer has taken, events that wait, a task, a problem that
+-- quotes, and tables that say nothing of contacts
+INSERT INTO crm.companies (id, name) VALUES (9, 'Zoo');
+UPDATE crm.contacts SET company_id = 9 WHERE id = 987654302;
+SELECT lifecycle_advance('crm', 987654302, 'Opportunity', 'zoe@example.com signs');
+SELECT lifecycle_set_lead_status('crm', 987654302, 'Open', 'called cookie-zoe-1');
+SELECT lifecycle_add_task('crm', 987654302, 'Call zoe@example.com') IS NOT NULL AS task;
+SELECT lifecycle_add_segment('crm', 'Quotes', $$email::int > 0 AND did('Asked')$$);
+INSERT INTO crm.events (contact_id, name, properties) VALUES (987654302, 'Asked', '{"mail": "zoe@example.com"}');
+SELECT count(*) > 0 AS taken FROM lifecycle_take('crm', 100);
+SET lifecycle.import_mode = defer;
+INSERT INTO crm.events (contact_id, anonymous_id, name) VALUES (987654302, 'cookie-zoe-3', 'Read'), (NULL, 'cookie-zoe-1', 'Read');
+RESET lifecycle.import_mode;
+SELECT * FROM pg_temp.found('{crm,lifecycle}', '98765430', 'zoe@', 'cookie-zoe');
 SELECT lifecycle_forget('crm', 987654301);
 SELECT lifecycle_forget('crm', 987654302) > 10 AS forgotten;
-SELECT * FROM pg_temp.found('{crm}', '98765430', 'zoe@', 'cookie-zoe');
+-- in no table of the model, of the registry, or of the application
+SELECT * FROM pg_temp.found('{crm,lifecycle}', '98765430', 'zoe@', 'cookie-zoe');
 SELECT contact_id, name, stage, amount FROM crm.deals WHERE amount = 100;
+SELECT lifecycle_drop_segment('crm', 'Quotes');
 SELECT lifecycle_drop_segment('crm', 'Broken');
 SELECT * FROM pg_temp.wrong();
 SELECT lifecycle_forget('crm', 987654302);
