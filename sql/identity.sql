@@ -289,6 +289,18 @@ SELECT segment, contact FROM uuidm.segment_member;
 SELECT * FROM oracle.check('uuidm', now());
 SELECT * FROM lifecycle_verify('uuidm');
 
+-- Whoever clears the contact of an event leaves it to its anonymous id; not so
+-- when the contact itself is deleted.
+UPDATE uuid_events SET contact_id = NULL;
+SELECT contact_id, anonymous_id FROM uuid_events ORDER BY 1, 2;
+SELECT segment, contact FROM uuidm.segment_member;
+SELECT * FROM lifecycle_verify('uuidm');
+ALTER TABLE uuid_events DROP CONSTRAINT uuid_events_contact_id_fkey, ADD FOREIGN KEY (contact_id) REFERENCES uuid_contacts ON DELETE SET NULL;
+DELETE FROM uuid_contacts WHERE id = '00000000-0000-0000-0000-00000000000b';
+SELECT contact_id, anonymous_id FROM uuid_events ORDER BY 1, 2;
+SELECT * FROM oracle.check('uuidm', now());
+SELECT * FROM lifecycle_verify('uuidm');
+
 --
 -- 6. Rights: those that the statements would need
 --

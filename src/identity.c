@@ -111,7 +111,7 @@ note_id(Run *run, Arrivals *arrivals, const char *id)
  */
 void
 identity_note(Run *run, Arrivals *arrivals, TupleTableSlot *slot,
-			  Datum contact, bool isnull, bool inserted)
+			  Datum contact, bool isnull)
 {
 	char	   *id;
 
@@ -121,8 +121,6 @@ identity_note(Run *run, Arrivals *arrivals, TupleTableSlot *slot,
 			note_stripe(run, arrivals, identity_stripe(run->model, contact));
 		return;
 	}
-	if (!inserted)
-		return;
 	id = slot_text(slot, &run->model->table[EVENTS].column[ROLE_ANONYMOUS_ID]);
 	if (id == NULL)
 		return;
@@ -155,7 +153,9 @@ identity_ids(char **ids, int count)
 }
 
 /*
- * Whose anonymous ids these are: rows (id, contact) in SPI_tuptable.
+ * Whose anonymous ids these are: rows (id, contact) in SPI_tuptable.  A
+ * contact that is being deleted has none any more, though its foreign key
+ * may clear the contact of its events before our trigger comes.
  */
 static uint64
 look_up(Model *model, Datum ids)
@@ -170,8 +170,13 @@ look_up(Model *model, Datum ids)
 			query_prepare(psprintf("SELECT i.anonymous_id, i.contact"
 								   " FROM %s.identity AS i"
 								   " WHERE i.anonymous_id"
-								   " OPERATOR(pg_catalog.=) ANY ($1)",
-								   model->schema), 1, types);
+								   " OPERATOR(pg_catalog.=) ANY ($1)"
+								   " AND EXISTS (SELECT FROM %s AS x WHERE x.%s"
+								   " OPERATOR(pg_catalog.=) i.contact)",
+								   model->schema,
+								   model->table[CONTACTS].name,
+								   model->table[CONTACTS].column[ROLE_KEY].quoted),
+						  1, types);
 	rows = query_execute(model->plan[PLAN_IDENTITIES], &ids, NULL);
 	span_end(&span);
 	return rows;
@@ -523,16 +528,17 @@ drop_hits(Run *run, int hits_before)
 }
 
 /*
- * Give the events of anonymous ids to those whose ids they are.
+ * Give the events of anonymous ids to those whose ids they are.  Ids of new
+ * events may make contacts.
  */
 static void
-resolve_ids(Run *run, char **ids, int count, bool fresh)
+resolve_ids(Run *run, char **ids, int count, bool new, bool fresh)
 {
 	Model	   *model = run->model;
 	Datum		array = identity_ids(ids, count);
 	uint64		rows = look_up(model, array);
 
-	if (model->anonymous_contacts && rows < (uint64) count)
+	if (new && model->anonymous_contacts && rows < (uint64) count)
 	{
 		int			unknown;
 		char	  **strangers = unknown_ids(ids, count, &unknown);
@@ -575,7 +581,7 @@ identity_settle(Run *run, Arrivals *arrivals, Transition *rows, bool inserted,
 		}
 	}
 	if (arrivals->nids > 0)
-		resolve_ids(run, arrivals->ids, arrivals->nids, fresh);
+		resolve_ids(run, arrivals->ids, arrivals->nids, fresh, fresh);
 }
 
 /*
@@ -613,7 +619,7 @@ identify_strangers(PG_FUNCTION_ARGS)
 	for (uint64 i = 0; i < rows; i++)
 		ids[i] = query_text(i, 1);
 	if (rows > 0)
-		resolve_ids(run, ids, rows, false);
+		resolve_ids(run, ids, rows, true, false);
 	run_finish(run);
 	SPI_finish();
 	PG_RETURN_INT64(rows);

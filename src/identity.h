@@ -23,7 +23,7 @@ typedef struct Arrivals
 extern int	identity_stripe(Model *model, Datum contact);
 extern int	identity_id_stripe(const char *id);
 extern void identity_note(Run *run, Arrivals *arrivals, TupleTableSlot *slot,
-						  Datum contact, bool isnull, bool inserted);
+						  Datum contact, bool isnull);
 extern void identity_settle(Run *run, Arrivals *arrivals, Transition *rows,
 							bool inserted, int hits_before);
 extern Datum identity_survivor(Model *model, Datum contact);

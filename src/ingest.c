@@ -383,8 +383,7 @@ collect_row(Collector *collector, TupleTableSlot *slot)
 	hit.contact = slot_key(slot, &table->column[ROLE_CONTACT],
 						   &model->contact_key, &isnull);
 	if (!collector->past)
-		identity_note(run, collector->arrivals, slot, hit.contact, isnull,
-					  collector->before == NULL && !collector->anew);
+		identity_note(run, collector->arrivals, slot, hit.contact, isnull);
 	if (isnull || entry == NULL ||
 		(entry->natoms == 0 && entry->nkeys == 0 && entry->rules == NIL))
 		return;
@@ -547,7 +546,7 @@ settle_deferred(Model *model, TriggerData *trigdata, TupleConversionMap *map)
 									   &model->contact_key, &isnull);
 
 		CHECK_FOR_INTERRUPTS();
-		identity_note(run, &arrivals, slot, contact, isnull, inserted);
+		identity_note(run, &arrivals, slot, contact, isnull);
 	}
 	identity_settle(run, &arrivals, rows, inserted, list_length(run->hits));
 	transition_end(rows);

@@ -107,6 +107,51 @@ END
 $$;
 COMMENT ON FUNCTION oracle.check_segments(text, timestamptz) IS 'Memberships against the queries of oracle.segment, both ways, and the segment history against the memberships.';
 
+-- What a tick has written to the history, at an instant on its way.  Queries that
+-- look at stages are left out: those are not known as of then.
+CREATE FUNCTION oracle.check_past(of_model text, instant timestamptz, known bigint)
+RETURNS TABLE (what text, key text, expected text, actual text)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    one oracle.segment;
+    zone text;
+    session_zone text := current_setting('TimeZone');
+BEGIN
+    EXECUTE format('SELECT value FROM %I.setting WHERE name = ''time_zone''', of_model) INTO zone;
+    PERFORM set_config('TimeZone', coalesce(zone, 'UTC'), true);
+    FOR one IN EXECUTE format($query$
+        WITH RECURSIVE by_stage AS (
+            SELECT s.name FROM %1$I.segment s WHERE s.predicate ~ 'stage|status'
+            UNION
+            SELECT s.name FROM %1$I.segment s JOIN by_stage b ON b.name = ANY (s.segments))
+        SELECT o.* FROM oracle.segment o
+        WHERE o.model = %1$L AND NOT EXISTS (SELECT FROM by_stage b WHERE b.name = o.name)
+        ORDER BY o.name $query$, of_model)
+    LOOP
+        RETURN QUERY EXECUTE format($query$
+            WITH
+                expected(contact) AS MATERIALIZED (SELECT q.k::text FROM (%1$s) AS q(k)),
+                line AS (
+                    SELECT DISTINCT ON (h.contact) h.contact::text AS contact, h.change
+                    FROM %2$I.segment_history h
+                    WHERE h.segment = %3$L AND (h.id <= $2 OR h.at <= $1)
+                    ORDER BY h.contact, h.id DESC),
+                actual AS (SELECT l.contact FROM line l WHERE l.change = 'entered')
+            SELECT %4$L, d.contact, 'member', 'no member'
+            FROM (TABLE expected EXCEPT ALL TABLE actual) d
+            UNION ALL
+            SELECT %4$L, d.contact, 'no member', 'member'
+            FROM (TABLE actual EXCEPT ALL TABLE expected) d
+            $query$, one.query, of_model, one.name, 'segment ' || one.name)
+        USING instant, known;
+    END LOOP;
+    PERFORM set_config('TimeZone', session_zone, true);
+END
+$$;
+COMMENT ON FUNCTION oracle.check_past(text, timestamptz, bigint) IS 'Memberships at an instant as the history has them, whose rows after the known one were written by a tick over that instant, against the queries of oracle.segment.';
+
 -- Contacts or companies: the column of the application table, the history and
 -- the counts say the same.
 CREATE FUNCTION oracle.check_standing(of_model text, of_object text)

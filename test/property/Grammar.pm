@@ -5,7 +5,8 @@
 # contact), o (its company) and k.at (the clock), in the model's time zone; what
 # it means was written from the documentation, not from src/.  A segment is a view
 # members."name" of the keys of its members, so that in_segment means the same
-# after the segment that it names was altered.
+# after the segment that it names was altered; the view asks a function of that
+# name, whose text PostgreSQL does not tie to the columns that it names.
 
 package Grammar;
 
@@ -192,7 +193,8 @@ sub contact_column
         "{c}plan LIKE 'p%'",
         "coalesce({c}plan, 'none') <> 'free'",
         "{c}stage = $stage",
-        '{c}stage IS NULL');
+        '{c}stage IS NULL',
+        '{c}lead_status IS NULL');
     return [ said($condition, '{c}', any('', 'contact.')), said($condition, '{c}', 'c.') ];
 }
 

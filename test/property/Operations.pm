@@ -7,8 +7,8 @@
 #   { block => [[session, operation] ...] } sessions whose transactions overlap
 #   { check => 1 }                        a quiet point: the oracle is asked
 #
-# with `kind` for the statistics and `fixed` if the shrinker must not leave
-# it out.  Operations do not depend on what others did: each of them can be
+# with `kind` for the statistics, `fixed` if the shrinker must not leave it out, and
+# `past` for a tick: instants at which the history that it wrote is held against the oracle.  Operations do not depend on what others did: each of them can be
 # left out, and the rest can still be played.
 
 package Operations;
@@ -19,7 +19,13 @@ use warnings;
 use Chance;
 use Grammar;
 
-my $columns = 'contact_id, name, occurred_at, amount, properties, message_id';
+# What the values of event_values are of.
+sub columns
+{
+    my ($self) = @_;
+    return 'contact_id, name, occurred_at, amount, properties, message_id'
+      . ($self->{u}{anonymous} ? ', anonymous_id' : '');
+}
 
 sub new
 {
@@ -47,13 +53,14 @@ sub properties
 
 sub some_message { my ($self) = @_; return literal('m' . between(1, $self->{message} || 1)) }
 
-# The values of one event, in the order of $columns.
+# The values of one event, in the order of columns.
 sub event_values
 {
     my ($self) = @_;
     my $u = $self->{u};
+    my $stranger = $u->{anonymous} && chance(0.15);
     my $contact =
-      chance(0.02) ? undef
+      $stranger || chance(0.02) ? undef
       : $u->{foreign_keys} && chance(0.9) ? $u->key(between(1, $u->{contacts}))
       : $u->contact;
     return (
@@ -62,7 +69,8 @@ sub event_values
         $u->event_time,
         chance(0.2) ? undef : between(0, 200) / 2,
         literal(properties()),
-        chance(0.3) ? undef : literal('m' . (++$self->{message})));
+        chance(0.3) ? undef : literal('m' . (++$self->{message})),
+        $u->{anonymous} ? ($stranger || chance(0.2) ? $u->anonymous_id : undef) : ());
 }
 
 sub sql_row { return '(' . join(', ', map { $_ // 'NULL' } @_) . ')' }
@@ -88,7 +96,7 @@ sub insert_values
     my ($self, $rows) = @_;
     return {
         kind => 'insert',
-        head => "INSERT INTO shop.events ($columns) VALUES",
+        head => "INSERT INTO shop.events (" . $self->columns . ") VALUES",
         rows => [ map { sql_row($self->event_values) } 1 .. $rows // $self->number_of_rows ],
         tail => ';'
     };
@@ -132,7 +140,7 @@ sub insert_copy
     my ($self) = @_;
     return {
         kind => 'copy',
-        head => "COPY shop.events ($columns) FROM STDIN;",
+        head => "COPY shop.events (" . $self->columns . ") FROM STDIN;",
         rows => [ map { copy_row($self->event_values) } 1 .. $self->number_of_rows ],
         tail => '\.'
     };
@@ -165,7 +173,7 @@ sub insert_partition
     }
     return {
         kind => 'insert partition',
-        head => "INSERT INTO shop.events_a ($columns) VALUES",
+        head => "INSERT INTO shop.events_a (" . $self->columns . ") VALUES",
         rows => \@rows,
         tail => ';'
     };
@@ -184,7 +192,7 @@ sub insert_with
       . ' ON CONFLICT DO NOTHING RETURNING id';
     return {
         kind => 'insert with',
-        sql => "WITH x AS ($other) INSERT INTO shop.events ($columns) VALUES $rows;"
+        sql => "WITH x AS ($other) INSERT INTO shop.events (" . $self->columns . ") VALUES $rows;"
     };
 }
 
@@ -421,13 +429,85 @@ sub change_stage
     };
 }
 
+# -- whose events they are
+
+# Where the oracle derives the stages from the segments, nobody gets the stage of
+# another one.
+sub change_identity
+{
+    my ($self) = @_;
+    my $u = $self->{u};
+    my ($one, $other) = map { typed($u, $_) } $u->contact, $u->contact;
+    my $identify = "SELECT lifecycle_identify('random', " . $u->anonymous_id . ", $one);";
+    return $u->{anonymous} ? { kind => 'identify', sql => $identify } : $self->update_contacts
+      unless $u->{by_hand};
+    return { kind => 'identify', sql => $identify } if $u->{anonymous} && chance(0.4);
+    return { kind => 'identify', sql => $self->unmerge_sql } if $one eq $other || chance(0.3);
+    return {
+        kind => 'identify',
+        sql => weighted(
+            5 => "SELECT lifecycle_merge('random', $one, $other, 'by chance');",
+            1 => "SELECT lifecycle_forget('random', $one);")
+    };
+}
+
+# The latest merge is undone.
+sub unmerge_sql
+{
+    return "SELECT lifecycle_unmerge('random', max(id)) FROM random.contact_merge"
+      . ' WHERE undone_at IS NULL HAVING count(*) > 0;';
+}
+
+# -- import
+
+# Rows that are taken in without rules, or later.
+sub take_in
+{
+    my ($self) = @_;
+    my $mode = any('silent', 'defer', 'defer');
+    return {
+        kind => "import $mode",
+        block => [
+            map { [ 1, $_ ] } { fixed => 1, sql => "BEGIN; SET LOCAL lifecycle.import_mode = '$mode';" },
+            $self->statements(between(1, 4)),
+            { fixed => 1, sql => chance(0.1) ? 'ROLLBACK;' : 'COMMIT;' }
+        ],
+        then => { fixed => 1, sql => "SELECT lifecycle_take_deferred('random');" }
+    };
+}
+
+# The history made anew.  Where the oracle derives stages from it, it must stay.
+sub replay
+{
+    my ($self) = @_;
+    return $self->rebuild unless $self->{u}{by_hand};
+    return { kind => 'rebuild', sql => "SELECT lifecycle_replay('random', true);" };
+}
+
+# A column gets another number.
+sub move_column
+{
+    my ($self) = @_;
+    my ($table, $column, $type) = any(
+        [ 'contacts', 'country', 'text' ], [ 'contacts', 'age', 'int' ], [ 'contacts', 'plan', 'text' ],
+        [ 'events', 'amount', 'numeric CHECK (amount < 100000)' ])->@*;
+    (my $moved = $type) =~ s/$column/moved/;
+    return {
+        kind => 'move column',
+        sql => "BEGIN;\nALTER TABLE shop.$table ADD moved $moved;\nUPDATE shop.$table SET moved = $column;\n"
+          . "ALTER TABLE shop.$table DROP $column;\nALTER TABLE shop.$table RENAME moved TO $column;\nCOMMIT;"
+    };
+}
+
 # -- configuration
 
 sub segment_sql
 {
     my ($self, $name, $query) = @_;
     (my $view = $name) =~ s/"/""/g;
-    return qq{CREATE OR REPLACE VIEW members."$view" AS $query;};
+    return qq{CREATE OR REPLACE FUNCTION members."$view"() RETURNS TABLE (id $self->{u}{key})}
+      . qq{ LANGUAGE sql STABLE AS \$query\$ $query \$query\$;\n}
+      . qq{CREATE OR REPLACE VIEW members."$view" AS SELECT id FROM members."$view"();};
 }
 
 sub add_segment
@@ -478,7 +558,7 @@ sub drop_segment
     return {
         kind => 'drop segment',
         sql => "BEGIN;\nSELECT lifecycle_drop_segment('random', " . literal($name) . ");\n"
-          . qq{DROP VIEW members."$view";\n}
+          . qq{DROP VIEW members."$view";\nDROP FUNCTION members."$view"();\n}
           . "DELETE FROM oracle.segment WHERE name = " . literal($name) . ";\nCOMMIT;"
     };
 }
@@ -540,15 +620,18 @@ sub tick
     my $u = $self->{u};
     return { kind => 'tick', sql => "SELECT FROM lifecycle_tick('random');" }
       if $u->{clock} ne 'tick';
+    my $before = $u->{now};
     $u->{now} += weighted(
         5 => 600 * between(1, 18),
         4 => 600 * between(0, 6 * 36),
         2 => 86400 * between(1, 3),
         1 => 86400 * between(4, 40));
+    my $tick = "SELECT FROM lifecycle_tick('random', " . $u->at($u->{now});
+    return { kind => 'tick', sql => "$tick, max_contacts => 2);" } if chance(0.2);
     return {
         kind => 'tick',
-        sql => "SELECT FROM lifecycle_tick('random', " . $u->at($u->{now})
-          . (chance(0.2) ? ', max_contacts => 2' : '') . ');'
+        sql => "$tick);",
+        past => [ map { $u->at($before + int(rand($u->{now} - $before))) } 1 .. 2 ]
     };
 }
 
@@ -586,7 +669,7 @@ sub statement
         10 => 'insert_any', 3 => 'update_contacts', 3 => 'update_events',
         3 => 'delete_events', 2 => 'change_companies', 2 => 'change_deals',
         2 => 'change_stage', 1 => 'insert_contacts', 1 => 'delete_contacts',
-        0.3 => 'change_key', 0.1 => 'truncate_events');
+        1 => 'change_identity', 0.3 => 'change_key', 0.1 => 'truncate_events');
     return $self->$method;
 }
 
@@ -723,7 +806,8 @@ sub case
             7 => 'tick', 0.7 => 'tick_back', 3 => 'update_contacts', 2 => 'change_companies',
             2 => 'change_deals', 2 => 'change_stage', 3 => 'update_events', 3 => 'delete_events',
             0.2 => 'truncate_events', 1 => 'insert_contacts', 0.7 => 'delete_contacts',
-            0.4 => 'change_key', 2 => 'configure', 0.4 => 'rebuild');
+            0.4 => 'change_key', 2 => 'configure', 0.4 => 'rebuild', 2 => 'change_identity',
+            1 => 'take_in', 0.3 => 'replay', 0.5 => 'move_column');
         my $operation = $self->$method;
         push @operations, $operation;
         push @operations, tick_again() if $operation->{kind} eq 'tick' && $operation->{sql} =~ /max_contacts/;

@@ -23,6 +23,9 @@ use Session;
 # that is over.
 my $allowed = qr/23505|23514|23503|21000|40P01|40001|25P02|02000|P0002|3B001/;
 
+# A merge that cannot be undone, a contact who is nobody's to forget or to merge.
+my $allowed_of_identity = qr/$allowed|55000|22023/;
+
 # Configuration that has gone another way than the generator thought.
 my $allowed_of_configuration = qr/$allowed|2BP01|42704|42710|42P01|42P07|22023/;
 
@@ -78,6 +81,7 @@ sub expect
     my $may =
       $kind eq 'attach' ? qr/none/
       : $kind =~ /segment|stage|zone|rebuild/ ? $allowed_of_configuration
+      : $kind eq 'identify' ? $allowed_of_identity
       : $kind =~ /deal|stage|sessions/ ? qr/$allowed|22023/
       : $allowed;
     foreach my $code (error_codes($errors))
@@ -148,8 +152,36 @@ sub play_one
 {
     my ($self, $operation) = @_;
     return $self->play_block($operation) if $operation->{block};
+    my $known = $operation->{past} ? $self->known_history : undef;
     my (undef, $errors) = $self->session(1)->run($self->text($operation));
     $self->expect($errors, $operation);
+    $self->check_past($operation, $known) if defined $known;
+    return;
+}
+
+# Where the history ends and the clock stands, before a tick.
+sub known_history
+{
+    my ($self) = @_;
+    my ($rows) = $self->observer->run(
+        "SELECT last_tick || '|' || (SELECT coalesce(max(id), 0) FROM random.segment_history) FROM random.clock;");
+    return $rows;
+}
+
+# What a tick wrote down is what was so at each instant on its way.
+sub check_past
+{
+    my ($self, $operation, $known) = @_;
+    my ($clock, $history) = split(/\|/, $known);
+    my $script = join("\n", map {
+        "SELECT set_config('members.at', timestamptz $_ ::text, false)\\g /dev/null\n"
+          . "SELECT timestamptz $_, q.* FROM random.clock k,"
+          . " LATERAL oracle.check_past('random', timestamptz $_, $history) q"
+          . " WHERE timestamptz $_ > timestamptz '$clock' AND timestamptz $_ <= k.last_tick LIMIT 20;"
+    } $operation->{past}->@*);
+    my ($rows, $errors) = $self->observer->run("$script\nRESET members.at;");
+    my $differences = join("\n", grep { $_ ne '' } $rows, $errors);
+    die { kind => 'differs', detail => "in the past:\n$differences" } if $differences ne '';
     return;
 }
 

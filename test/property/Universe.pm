@@ -2,7 +2,7 @@
 #
 # A universe is drawn from the seed: type of the keys, time zone, instant at
 # which it begins, type of the events' time, with or without companies, deals,
-# partitions and foreign keys, few contacts with much in common or many.
+# partitions, foreign keys and anonymous ids, few contacts with much in common or many.
 #
 # Where its clock is `tick`, all instants are constants.  Where it is
 # `transaction`, they are written relative to the instant at which the case is
@@ -45,6 +45,7 @@ sub new
         deals => chance(0.5),
         by_hand => chance(0.5),    # stages are set by hand and by rules too
         partitions => chance(0.2),
+        anonymous => chance(0.5),    # events may come without contact, with an anonymous id
         contacts => $large ? 300 : between(4, 25),
         company_count => $large ? 40 : between(2, 5),
         segments => $large ? 25 : between(4, 12)
@@ -52,6 +53,8 @@ sub new
     $self->{foreign_keys} = !$self->{partitions} && chance(0.15);
     $self->{shared_deals} = $self->{deals} && chance(0.5);    # with further contacts
     $self->{now} = 1704067200 if $self->{clock} eq 'transaction';
+    $self->{strangers} = $self->{anonymous} && $self->{by_hand} && $self->{key} eq 'text' && chance(0.6);
+    $self->{exact} = $self->{companies} && $self->{by_hand} && chance(0.3);
     $self->{late_contacts} = $self->{foreign_keys} ? 0 : 3;
     $self->{scores} = !$large && $self->{clock} eq 'tick' && chance(0.4);
     $self->{event_names} =
@@ -89,6 +92,9 @@ sub contact
     my ($self) = @_;
     return $self->key(1 + int(rand()**2 * ($self->{contacts} + $self->{late_contacts})));
 }
+
+# Few, so that they meet.
+sub anonymous_id { return literal('anonymous ' . between(1, 6)) }
 
 sub event_name
 {
@@ -135,9 +141,16 @@ sub setup_sql
       . ($self->{partitions} ? "DEFAULT nextval('shop.event_ids')" : 'GENERATED ALWAYS AS IDENTITY PRIMARY KEY')
       . ", contact_id $key$reference, name text NOT NULL, occurred_at $time NOT NULL,"
       . " amount numeric CHECK (amount < 100000), properties jsonb, message_id text,"
+      . ($self->{anonymous} ? ' anonymous_id text,' : '')
       . " UNIQUE (message_id, name))"
       . ($self->{partitions} ? ' PARTITION BY LIST (name)' : '') . ";\n";
-    $sql .= "CREATE TABLE shop.events_a PARTITION OF shop.events FOR VALUES IN ('A');\n"
+    # A partition may have its columns in another order.
+    $sql .= "CREATE TABLE shop.events_a (gone int, message_id text, properties jsonb,"
+      . ' amount numeric CONSTRAINT events_amount_check CHECK (amount < 100000),'
+      . ($self->{anonymous} ? ' anonymous_id text,' : '')
+      . " occurred_at $time NOT NULL, name text NOT NULL, contact_id $key, id bigint DEFAULT nextval('shop.event_ids'));\n"
+      . "ALTER TABLE shop.events_a DROP COLUMN gone;\n"
+      . "ALTER TABLE shop.events ATTACH PARTITION shop.events_a FOR VALUES IN ('A');\n"
       . "CREATE TABLE shop.events_other PARTITION OF shop.events DEFAULT;\n"
       if $self->{partitions};
     $sql .= "CREATE INDEX ON shop.events (contact_id, name, occurred_at);\n";
@@ -186,6 +199,8 @@ sub attach_sql
 
     $sql .= "SELECT lifecycle_set('random', 'time_zone', '$self->{zone}');\n"
       . "SELECT lifecycle_set('random', 'clock', '$self->{clock}');\n";
+    $sql .= "SELECT lifecycle_set('random', 'anonymous', 'contact');\n" if $self->{strangers};
+    $sql .= "SELECT lifecycle_set('random', 'company_stage', 'exact');\n" if $self->{exact};
     if (!$self->{by_hand})
     {
         $sql .= "SELECT lifecycle_add_stage('random', '$_');\n" foreach $self->{stages}->@*;
@@ -199,7 +214,8 @@ sub attach_sql
     if ($self->{clock} eq 'tick')
     {
         $sql .= 'SELECT FROM lifecycle_tick(\'random\', ' . $self->at($self->{now}) . ");\n"
-          . "CREATE VIEW members.clock AS SELECT last_tick AS at FROM random.clock;\n";
+          . "CREATE VIEW members.clock AS SELECT coalesce(nullif(current_setting('members.at', true), '')::timestamptz,"
+          . " last_tick) AS at FROM random.clock;\n";
     }
     else
     {
@@ -223,7 +239,7 @@ sub description
     return join(', ', "keys $self->{key}", $self->{zone},
         "clock by $self->{clock}", "time $self->{time_type}",
         "$self->{contacts} contacts",
-        grep { $self->{$_} } qw(companies deals shared_deals by_hand partitions foreign_keys scores));
+        grep { $self->{$_} } qw(companies deals shared_deals by_hand partitions foreign_keys scores anonymous strangers exact));
 }
 
 1;
