@@ -6,11 +6,13 @@
 #   make test               every test, in throw-away clusters
 #   make soak               100,000 random statements against the oracle
 #                           (SEED=1 OPERATIONS=100000 SIZE=80 JOBS=2)
+#   make mutants            break the engine in small ways: a test must find each
+#                           (MUTANTS="name name" for some of them; test/mutants)
 #   make bench              every figure about speed, into bench/results
 #   make installcheck       regression and isolation tests, on your own server
 #   make STRICT=1 objects   compile only, every warning an error
 #
-# demo, test, soak and bench need no PostgreSQL on the machine: they install the Debian
+# demo, test, soak, mutants and bench need no PostgreSQL on the machine: they install the Debian
 # packages that they miss.  So this file must be readable without pg_config.
 
 EXTENSION = lifecycle
@@ -63,6 +65,10 @@ soak:
 	@PG_CONFIG='$(if $(filter-out undefined default file,$(origin PG_CONFIG)),$(PG_CONFIG))' \
 		SEED='$(SEED)' OPERATIONS='$(OPERATIONS)' SIZE='$(SIZE)' test/run soak
 
+mutants:
+	@PG_CONFIG='$(if $(filter-out undefined default file,$(origin PG_CONFIG)),$(PG_CONFIG))' \
+		MUTANTS='$(MUTANTS)' test/run mutants
+
 # The report comes by file descriptor 3.
 bench:
 	@report=$$(mktemp) && \
@@ -71,7 +77,7 @@ bench:
 	mkdir -p bench/results && cat "$$report" >bench/results/$$(date -u +%F).md && \
 	cat "$$report" && rm "$$report"
 
-.PHONY: all demo test soak bench objects
+.PHONY: all demo test soak mutants bench objects
 
 ifneq (,$(wildcard $(PGXS)))
 

@@ -257,7 +257,7 @@ sub update_events
         "occurred_at = occurred_at + interval '1 day'",
         'amount = ' . between(0, 100),
         'properties = ' . literal(properties()),
-        'contact_id = ' . any('NULL', $u->contact),
+        'contact_id = ' . any($u->{strangers} ? 'NULL, anonymous_id = NULL' : 'NULL', $u->contact),
         'amount = amount');
     my $which = $self->some_events;
     ($set, $which) = ('contact_id = ' . $u->contact, 'contact_id IS NULL') if chance(0.1);
@@ -631,7 +631,9 @@ sub tick
     return {
         kind => 'tick',
         sql => "$tick);",
-        past => [ map { $u->at($before + int(rand($u->{now} - $before))) } 1 .. 2 ]
+        past => [
+            map { $u->at($before + 600 * between(0, ($u->{now} - $before) / 600), chance(0.3) ? any(-1, 1) : 0) } 1 .. 2
+        ]
     };
 }
 

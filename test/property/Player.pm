@@ -168,17 +168,23 @@ sub known_history
     return $rows;
 }
 
-# What a tick wrote down is what was so at each instant on its way.
+# What a tick wrote down is what was so at each instant on its way: at those of the
+# operation, and at some of those at which it says that something changed, and the
+# microsecond before.
 sub check_past
 {
     my ($self, $operation, $known) = @_;
     my ($clock, $history) = split(/\|/, $known);
+    my ($instants) = $self->observer->run(
+        "WITH change AS (SELECT DISTINCT at FROM random.segment_history WHERE id > $history AND cause = 'tick'),"
+          . " some AS (SELECT at FROM change ORDER BY hashtext(extract(epoch FROM at)::text) LIMIT 3)"
+          . " SELECT i.at FROM some s, LATERAL (VALUES (s.at), (s.at - interval '1 microsecond')) i (at) ORDER BY 1;");
     my $script = join("\n", map {
         "SELECT set_config('members.at', timestamptz $_ ::text, false)\\g /dev/null\n"
           . "SELECT timestamptz $_, q.* FROM random.clock k,"
           . " LATERAL oracle.check_past('random', timestamptz $_, $history) q"
           . " WHERE timestamptz $_ > timestamptz '$clock' AND timestamptz $_ <= k.last_tick LIMIT 20;"
-    } $operation->{past}->@*);
+    } $operation->{past}->@*, map { "'$_'" } split(/\n/, $instants));
     my ($rows, $errors) = $self->observer->run("$script\nRESET members.at;");
     my $differences = join("\n", grep { $_ ne '' } $rows, $errors);
     die { kind => 'differs', detail => "in the past:\n$differences" } if $differences ne '';

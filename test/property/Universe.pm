@@ -45,6 +45,7 @@ sub new
         deals => chance(0.5),
         by_hand => chance(0.5),    # stages are set by hand and by rules too
         partitions => chance(0.2),
+        triggers => chance(0.2),     # the user's own, whose work is rolled back
         anonymous => chance(0.5),    # events may come without contact, with an anonymous id
         contacts => $large ? 300 : between(4, 25),
         company_count => $large ? 40 : between(2, 5),
@@ -181,6 +182,24 @@ sub score_sql
       . $rule->('abroad', -between(1, 8), "condition => \$\$ country <> 'FI' \$\$");
 }
 
+# A trigger of the user's, which fires for what rules write too.  It inserts an event
+# and takes it back.
+sub trigger_sql
+{
+    my ($self) = @_;
+    my $time = $self->at($self->{now} - 600);
+    return <<SQL;
+CREATE FUNCTION shop.take_back() RETURNS trigger LANGUAGE plpgsql AS \$\$
+BEGIN
+    INSERT INTO shop.events (contact_id, name, occurred_at, amount) VALUES (NEW.id, 'A', $time, 50);
+    RAISE EXCEPTION 'taken back';
+EXCEPTION WHEN raise_exception THEN
+    RETURN NULL;
+END \$\$;
+CREATE TRIGGER take_back AFTER INSERT OR UPDATE ON shop.contacts FOR EACH ROW EXECUTE FUNCTION shop.take_back();
+SQL
+}
+
 # The model, over rows that are there already.
 sub attach_sql
 {
@@ -222,6 +241,7 @@ sub attach_sql
         $sql .= "CREATE VIEW members.clock AS SELECT now() AS at;\n";
     }
     $sql .= $self->score_sql if $self->{scores};
+    $sql .= $self->trigger_sql if $self->{triggers};
     return $sql;
 }
 
@@ -239,7 +259,7 @@ sub description
     return join(', ', "keys $self->{key}", $self->{zone},
         "clock by $self->{clock}", "time $self->{time_type}",
         "$self->{contacts} contacts",
-        grep { $self->{$_} } qw(companies deals shared_deals by_hand partitions foreign_keys scores anonymous strangers exact));
+        grep { $self->{$_} } qw(companies deals shared_deals by_hand partitions foreign_keys scores triggers anonymous strangers exact));
 }
 
 1;

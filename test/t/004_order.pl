@@ -35,7 +35,7 @@ my $now = 1711728000;    # two days before clocks go forward
 
 srand($ENV{SEED} // 1);
 my $universe = Universe->new(1);
-$universe->{$_} = 0 foreach qw(companies deals by_hand partitions foreign_keys anonymous strangers exact);
+$universe->{$_} = 0 foreach qw(companies deals by_hand partitions foreign_keys triggers anonymous strangers exact);
 $universe->{scores} = 1;
 @$universe{qw(key clock time_type zone now contacts event_names stages)} = (
     'bigint', 'tick', 'timestamptz', 'Europe/Helsinki', $now, $people,
