@@ -119,7 +119,27 @@ SELECT c.id FROM team.contacts c JOIN team.companies co ON co.id = c.company_id 
 SELECT * FROM oracle.check('team', now());
 SELECT lifecycle_set('team', 'contact_stage', 'follow');
 
+--
+-- 4. Another order of the stages: another stage may be the furthest
+--
+SELECT lifecycle_create('ranks');
+SELECT lifecycle_set('ranks', 'company_stage', 'exact');
+INSERT INTO ranks.companies (id, name) VALUES (1, 'One'), (2, 'Two');
+INSERT INTO ranks.contacts (id, company_id, stage) VALUES (1, 1, 'MQL'), (2, 1, 'Opportunity'), (3, 2, 'SQL');
+SELECT id, stage FROM ranks.companies ORDER BY id;
+SELECT lifecycle_alter_stage('ranks', 'MQL', at_position => 5);
+SELECT id, stage FROM ranks.companies ORDER BY id;
+SELECT * FROM oracle.check('ranks', now());
+SELECT lifecycle_alter_stage('ranks', 'MQL', at_position => 3);
+SELECT id, stage FROM ranks.companies ORDER BY id;
+SELECT lifecycle_alter_stage('ranks', 'Opportunity', on_path => false);
+SELECT lifecycle_drop_rule('ranks', 'Deal created: advance to Opportunity');
+SELECT lifecycle_alter_stage('ranks', 'Opportunity', on_path => false);
+SELECT id, stage FROM ranks.companies ORDER BY id;
+SELECT object, company, from_stage, to_stage, cause FROM ranks.stage_history WHERE object = 'company' ORDER BY id;
+
 SELECT lifecycle_drop('firms');
 SELECT lifecycle_drop('team');
+SELECT lifecycle_drop('ranks');
 SET client_min_messages = warning;
 DROP SCHEMA oracle CASCADE;

@@ -266,6 +266,7 @@ DECLARE
 	old_name text;
 	stage_name text;
 	used_by text[];
+	companies_follow boolean;
 BEGIN
 	PERFORM lifecycle.lock_model(m.name);
 	old_name := lifecycle.find_name(m.name, 'stage', name);
@@ -298,11 +299,20 @@ BEGIN
 	IF carries_status IS FALSE THEN
 		PERFORM lifecycle.clear_statuses(m, stage_name);
 	END IF;
+
+	-- another stage may be the furthest of a company's contacts now
+	IF (at_position IS NOT NULL OR on_path IS NOT NULL) AND m.companies IS NOT NULL THEN
+		EXECUTE format('SELECT bool_or(value <> ''off'') FROM %I.setting WHERE name IN (''company_stage'', ''contact_stage'')', m.name)
+			INTO companies_follow;
+		IF companies_follow THEN
+			PERFORM lifecycle.take_in(m.name);
+		END IF;
+	END IF;
 END
 $$;
 
 COMMENT ON FUNCTION @extschema@.lifecycle_alter_stage(text, text, text, integer, boolean, text, boolean) IS
-'renames, moves or describes a stage, or lets it carry lead statuses or not, which clears those that are there; what is null stays, an empty description is removed; a rename changes contacts, companies, history and rules, and is no move';
+'renames, moves or describes a stage, or lets it carry lead statuses or not, which clears those that are there; what is null stays, an empty description is removed; a rename changes contacts, companies, history and rules, and is no move; with another order or path companies go to the furthest stage of their contacts, as company_stage says';
 
 CREATE FUNCTION @extschema@.lifecycle_drop_stage(model text, name text) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
