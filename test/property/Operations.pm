@@ -624,8 +624,10 @@ sub tick
     $u->{now} += weighted(
         5 => 600 * between(1, 18),
         4 => 600 * between(0, 6 * 36),
+        4 => $u->border_ahead - $u->{now},
         2 => 86400 * between(1, 3),
         1 => 86400 * between(4, 40));
+    $u->remember($u->{now});
     my $tick = "SELECT FROM lifecycle_tick('random', " . $u->at($u->{now});
     return { kind => 'tick', sql => "$tick, max_contacts => 2);" } if chance(0.2);
     return {

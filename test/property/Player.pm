@@ -175,10 +175,11 @@ sub check_past
 {
     my ($self, $operation, $known) = @_;
     my ($clock, $history) = split(/\|/, $known);
-    my ($instants) = $self->observer->run(
+    my ($instants, $wrong) = $self->observer->run(
         "WITH change AS (SELECT DISTINCT at FROM random.segment_history WHERE id > $history AND cause = 'tick'),"
-          . " some AS (SELECT at FROM change ORDER BY hashtext(extract(epoch FROM at)::text) LIMIT 3)"
-          . " SELECT i.at FROM some s, LATERAL (VALUES (s.at), (s.at - interval '1 microsecond')) i (at) ORDER BY 1;");
+          . " few AS (SELECT at FROM change ORDER BY hashtext(extract(epoch FROM at)::text) LIMIT 3)"
+          . " SELECT i.at FROM few f, LATERAL (VALUES (f.at), (f.at - interval '1 microsecond')) i (at) ORDER BY 1;");
+    die $wrong if $wrong ne '';
     my $script = join("\n", map {
         "SELECT set_config('members.at', timestamptz $_ ::text, false)\\g /dev/null\n"
           . "SELECT timestamptz $_, q.* FROM random.clock k,"

@@ -104,19 +104,42 @@ sub event_name
     return $names->[ int(rand()**1.3 * @$names) ];
 }
 
+# The lengths of windows, where days have 24 hours.
+my @lengths = (5400, 43200, 86400, 93600, 129600, 259200, 604800);
+
+# An instant to which others are to have the distance of a window, or none.
+sub remember
+{
+    my ($self, $seconds) = @_;
+    push $self->{recent}->@*, $seconds;
+    shift $self->{recent}->@* if $self->{recent}->@* > 8;
+    return $seconds;
+}
+
 # The time of a new event: now, on the border of a window, long ago, in the
-# future.
+# future; when there was an event already, or a window before or after it.
 sub event_time
 {
     my ($self) = @_;
     my $ago = weighted(
         5 => between(0, 6) * 600,
-        3 => any(5400, 43200, 86400, 129600, 259200, 604800)
-          + any(0, 0, 600, -600),
+        3 => any(@lengths) + any(0, 0, 600, -600),
         2 => 86400 * between(27, 32) + 600 * between(0, 12),
         2 => 600 * between(0, 6 * 24 * 65),
         1 => -600 * between(1, 6 * 24 * 3));
-    return $self->at($self->{now} - $ago, chance(0.1) ? any(-1, 1) : 0);
+    my $time = $self->{now} - $ago;
+    $time = any($self->{recent}->@*) + any(0, 0, any(@lengths), -any(@lengths))
+      if $self->{recent} && chance(0.3);
+    return $self->at($self->remember($time), chance(0.1) ? any(-1, 1) : 0);
+}
+
+# An instant to come, at which a window ends that began at an instant known.
+sub border_ahead
+{
+    my ($self) = @_;
+    my @ahead = grep { $_ > $self->{now} }
+      map { my $at = $_; map { $at + $_ } @lengths } ($self->{recent} // [])->@*;
+    return @ahead ? any(@ahead) : $self->{now} + 600;
 }
 
 sub time_sql { return 'occurred_at::timestamptz' }
