@@ -13,8 +13,9 @@
 # Lines that begin with a blank go on with the line before, and several lines of a
 # piece are one piece.  Blanks and line ends of a piece match any others, so that a
 # piece outlives an indentation; it must be found exactly once.  Found by is
-# "property", "order", "regress" or "isolation", the last two with the names of
-# files; several are separated by semicolons, and each must find it.
+# "property", with words that its cases are to favour (test/property/Universe.pm),
+# "order", or "regress" or "isolation" with the names of files; several are separated
+# by semicolons, and each must find it.
 
 package Mutants;
 

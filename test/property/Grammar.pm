@@ -30,6 +30,13 @@ my @windows = (
 
 sub window { return any(@windows) }
 
+# What a universe may favour, so that cases differ in what they try hard.
+sub favourites
+{
+    return (qw(did comparison visited did_first stopped restarted regularly did_then did_then in_last time_in_stage
+          moments event_latest));
+}
+
 # A longer and a shorter one.
 sub window_pair
 {
@@ -56,7 +63,36 @@ sub filter
 }
 
 sub maybe_filter { my ($self, $p) = @_; return chance($p // 0.35) ? $self->filter : undef }
-sub maybe_window { my ($self, $p) = @_; return chance($p // 0.45) ? window() : undef }
+sub a_window { my ($self) = @_; return $self->{universe}{window} && chance(0.4) ? $self->{universe}{window} : window() }
+sub maybe_window { my ($self, $p) = @_; return chance($p // 0.45) ? $self->a_window : undef }
+
+# Of the column amount.
+sub aggregate_comparison
+{
+    my ($self) = @_;
+    my $number = $self->aggregate;
+    my $form = '{n} ' . any('>=', '<') . ' ' . between(1, 90);
+    return [ map { said($form, '{n}', $number->[$_]) } 0, 1 ];
+}
+
+sub deals_comparison
+{
+    my ($self) = @_;
+    my $number = $self->open_deals;
+    my $form = '{n} ' . any('=', '>', '<') . ' ' . between(0, 2);
+    return [ map { said($form, '{n}', $number->[$_]) } 0, 1 ];
+}
+
+# One of the two forms in which the latest value can be asked for.
+sub event_latest
+{
+    my ($self) = @_;
+    return $self->comparison if $self->{universe}{partitions};
+    return $self->latest_text if chance(0.5);
+    my $number = $self->latest_number;
+    my $form = '{n} ' . any('>=', '<') . ' ' . between(1, 60);
+    return [ map { said($form, '{n}', $number->[$_]) } 0, 1 ];
+}
 
 # Arguments as a call has them: some by name.
 sub call
@@ -111,7 +147,7 @@ sub visited
 sub did_first
 {
     my ($self) = @_;
-    my ($name, $filter, $within) = ($self->name, $self->maybe_filter, window());
+    my ($name, $filter, $within) = ($self->name, $self->maybe_filter, $self->a_window);
     return [
         call('did_first', [ $name, interval($within) ], filter => $filter),
         "coalesce((SELECT min($self->{time}) " . $self->events($name, $filter)
@@ -153,7 +189,7 @@ sub regularly
     my ($self) = @_;
     my ($name, $filter) = ($self->name, $self->maybe_filter);
     my ($times, $periods) = (between(1, 2), between(1, 4));
-    my ($per, $at_least) = (window(), between(1, $periods));
+    my ($per, $at_least) = ($self->a_window, between(1, $periods));
     return [
         call('regularly', [ $name, $times, interval($per), $periods, $at_least ],
             filter => $filter),
@@ -167,7 +203,7 @@ sub regularly
 sub did_then
 {
     my ($self) = @_;
-    my ($first, $second, $within) = ($self->name, $self->name, window());
+    my ($first, $second, $within) = ($self->name, $self->name, $self->a_window);
     my ($first_filter, $second_filter) = ($self->maybe_filter(0.25), $self->maybe_filter(0.25));
     return [
         call('did_then', [ $first, $second, interval($within) ],
@@ -426,6 +462,8 @@ sub extreme_text
 sub leaf
 {
     my ($self) = @_;
+    my $favourite = $self->{universe}{favourite};
+    return $self->$favourite if $favourite && chance($self->{universe}{favour});
     my $method = weighted(
         6 => 'did', 6 => 'comparison', 2 => 'score_comparison', 2 => 'visited', 2 => 'did_first', 2 => 'stopped',
         2 => 'restarted', 2 => 'regularly', 2 => 'did_then', 2 => 'contact_column',

@@ -94,10 +94,15 @@ sub number_of_rows
 sub insert_values
 {
     my ($self, $rows) = @_;
+    my @rows = map { [ $self->event_values ] } 1 .. $rows // $self->number_of_rows;
+
+    # Another one of the same instant, with other values.
+    push @rows, [ $rows[0]->@[ 0 .. 2 ], between(0, 200) / 2, literal(properties()), (undef) x ($rows[0]->@* - 5) ]
+      if chance(0.25);
     return {
         kind => 'insert',
         head => "INSERT INTO shop.events (" . $self->columns . ") VALUES",
-        rows => [ map { sql_row($self->event_values) } 1 .. $rows // $self->number_of_rows ],
+        rows => [ map { sql_row(@$_) } @rows ],
         tail => ';'
     };
 }

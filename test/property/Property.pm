@@ -38,11 +38,12 @@ CONF
     return $node;
 }
 
+# The case of a seed; words are favoured, see Universe.pm.
 sub case_of_seed
 {
-    my ($seed, $size) = @_;
+    my ($seed, $size, @words) = @_;
     srand($seed);
-    my $universe = Universe->new($seed);
+    my $universe = Universe->new($seed, @words);
     return ($universe, Operations->new($universe)->case($size));
 }
 

@@ -15,6 +15,7 @@ use strict;
 use warnings;
 
 use Chance;
+use Grammar;
 
 # Instants near which something happens to the calendar, in that time zone.
 my @places = (
@@ -28,36 +29,46 @@ my @places = (
     [ 'Australia/Lord_Howe', 1712268000 ],     # back by half an hour, 7 April
     [ 'Pacific/Apia', 1325160000 ]);           # 30 December 2011 was left out
 
+# What a word of Grammar needs.
+my %needs = (deals_comparison => 'deals', company_column => 'companies', score_comparison => 'scores', exact => 'companies');
+
+# The universe of a seed.  Words after it are favoured: those of Grammar stand in most
+# predicates, others are what the universe has.
 sub new
 {
-    my ($class, $seed) = @_;
-    my $large = $seed % 10 == 0;
+    my ($class, $seed, @words) = @_;
+    my $large = $seed % 10 == 0 && !@words;
     my ($zone, $start) = any(@places)->@*;
+    my %with = map { $_ => 1 } @words, map { $needs{$_} // () } @words;
+    my ($word) = grep { Grammar->can($_) } @words;
     my $self = bless {
         seed => $seed,
         large => $large,
         key => any('bigint', 'bigint', 'text', 'uuid', 'int'),
         zone => $zone,
         now => $start - $start % 600,
-        clock => chance(0.15) ? 'transaction' : 'tick',
+        clock => chance(0.15) && !@words ? 'transaction' : 'tick',
         time_type => chance(0.2) ? 'timestamp' : 'timestamptz',
-        companies => chance(0.8),
-        deals => chance(0.5),
-        by_hand => chance(0.5),    # stages are set by hand and by rules too
-        partitions => chance(0.2),
-        triggers => chance(0.2),     # the user's own, whose work is rolled back
+        companies => chance(0.8) || $with{companies},
+        deals => chance(0.5) || $with{deals},
+        by_hand => $with{by_hand} || $with{exact} || chance(0.5),    # stages are set by hand and by rules too
+        partitions => chance(0.2) && !$word || $with{partitions},
+        triggers => chance(0.2) || $with{triggers},     # the user's own, whose work is rolled back
         anonymous => chance(0.5),    # events may come without contact, with an anonymous id
         contacts => $large ? 300 : between(4, 25),
         company_count => $large ? 40 : between(2, 5),
-        segments => $large ? 25 : between(4, 12)
+        segments => $large ? 25 : between(4, 12),
+        favourite => $word // any(Grammar::favourites()),    # what its predicates speak of most
+        favour => $word ? 0.7 : 0.35,
+        window => any(Grammar::window(), undef)
     }, $class;
     $self->{foreign_keys} = !$self->{partitions} && chance(0.15);
     $self->{shared_deals} = $self->{deals} && chance(0.5);    # with further contacts
     $self->{now} = 1704067200 if $self->{clock} eq 'transaction';
     $self->{strangers} = $self->{anonymous} && $self->{by_hand} && $self->{key} eq 'text' && chance(0.6);
-    $self->{exact} = $self->{companies} && $self->{by_hand} && chance(0.3);
+    $self->{exact} = $self->{companies} && $self->{by_hand} && (chance(0.3) || $with{exact});
     $self->{late_contacts} = $self->{foreign_keys} ? 0 : 3;
-    $self->{scores} = !$large && $self->{clock} eq 'tick' && chance(0.4);
+    $self->{scores} = !$large && $self->{clock} eq 'tick' && (chance(0.4) || $with{scores});
     $self->{event_names} =
       [ 'A', 'B', "Plan's Changed", 'Page Viewed', 'Überraschung' ];
     push $self->{event_names}->@*, 'Meeting Booked'
