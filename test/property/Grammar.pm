@@ -63,7 +63,13 @@ sub filter
 }
 
 sub maybe_filter { my ($self, $p) = @_; return chance($p // 0.35) ? $self->filter : undef }
-sub a_window { my ($self) = @_; return $self->{universe}{window} && chance(0.4) ? $self->{universe}{window} : window() }
+sub a_window
+{
+    my ($self) = @_;
+    my $u = $self->{universe};
+    return $u->{window} && chance($u->{window_often}) ? $u->{window} : window();
+}
+
 sub maybe_window { my ($self, $p) = @_; return chance($p // 0.45) ? $self->a_window : undef }
 
 # Of the column amount.

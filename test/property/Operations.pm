@@ -99,12 +99,25 @@ sub insert_values
     # Another one of the same instant, with other values.
     push @rows, [ $rows[0]->@[ 0 .. 2 ], between(0, 200) / 2, literal(properties()), (undef) x ($rows[0]->@* - 5) ]
       if chance(0.25);
+    push @rows, $self->follower($rows[0]->@*) if $self->{u}{words}{did_then} && chance(0.6);
     return {
         kind => 'insert',
         head => "INSERT INTO shop.events (" . $self->columns . ") VALUES",
         rows => [ map { sql_row(@$_) } @rows ],
         tail => ';'
     };
+}
+
+# An event that follows another one of the contact by exactly a window of the
+# predicates.
+sub follower
+{
+    my ($self, $contact, undef, $time, @others) = @_;
+    my $u = $self->{u};
+    my $within = "interval '" . $self->{grammar}->a_window . "'";
+    $time = $u->{time_type} eq 'timestamp' ? "timestamp $time + $within"
+      : "(timestamptz $time AT TIME ZONE '$u->{zone}' + $within) AT TIME ZONE '$u->{zone}'";
+    return [ $contact, literal($u->event_name), $time, between(0, 200) / 2, literal(properties()), (undef) x (@others - 2) ];
 }
 
 # Messages that were there before, and twice in one statement.
@@ -496,6 +509,7 @@ sub move_column
     my ($table, $column, $type) = any(
         [ 'contacts', 'country', 'text' ], [ 'contacts', 'age', 'int' ], [ 'contacts', 'plan', 'text' ],
         [ 'events', 'amount', 'numeric CHECK (amount < 100000)' ])->@*;
+    ($table, $column, $type) = ('events', 'amount', 'numeric CHECK (amount < 100000)') if $self->{u}{words}{moves};
     (my $moved = $type) =~ s/$column/moved/;
     return {
         kind => 'move column',
@@ -632,6 +646,7 @@ sub tick
         4 => $u->border_ahead - $u->{now},
         2 => 86400 * between(1, 3),
         1 => 86400 * between(4, 40));
+    $u->{now} = $u->border_ahead if $u->{words}{time_in_stage} && chance(0.6) && $u->{now} > $before;
     $u->remember($u->{now});
     my $tick = "SELECT FROM lifecycle_tick('random', " . $u->at($u->{now});
     return { kind => 'tick', sql => "$tick, max_contacts => 2);" } if chance(0.2);
@@ -816,7 +831,8 @@ sub case
             2 => 'change_deals', 2 => 'change_stage', 3 => 'update_events', 3 => 'delete_events',
             0.2 => 'truncate_events', 1 => 'insert_contacts', 0.7 => 'delete_contacts',
             0.4 => 'change_key', 2 => 'configure', 0.4 => 'rebuild', 2 => 'change_identity',
-            1 => 'take_in', 0.3 => 'replay', 0.5 => 'move_column');
+            1 => 'take_in', 0.3 => 'replay',
+            ($u->{words}{moves} ? 5 : 0.5) => 'move_column');
         my $operation = $self->$method;
         push @operations, $operation;
         push @operations, tick_again() if $operation->{kind} eq 'tick' && $operation->{sql} =~ /max_contacts/;

@@ -41,6 +41,7 @@ sub new
     my ($zone, $start) = any(@places)->@*;
     my %with = map { $_ => 1 } @words, map { $needs{$_} // () } @words;
     my ($word) = grep { Grammar->can($_) } @words;
+    ($zone, $start) = $places[ 1 + $seed % 2 ]->@* if $with{months};
     my $self = bless {
         seed => $seed,
         large => $large,
@@ -60,8 +61,13 @@ sub new
         segments => $large ? 25 : between(4, 12),
         favourite => $word // any(Grammar::favourites()),    # what its predicates speak of most
         favour => $word ? 0.7 : 0.35,
-        window => any(Grammar::window(), undef)
+        window => any(Grammar::window(), undef),
+        window_often => 0.4
     }, $class;
+    $self->{words} = \%with;
+
+    # Windows of a month, and events where its start will go back.
+    @$self{qw(window window_often)} = ('1 month', 0.9) if $with{months};
     $self->{foreign_keys} = !$self->{partitions} && chance(0.15);
     $self->{shared_deals} = $self->{deals} && chance(0.5);    # with further contacts
     $self->{now} = 1704067200 if $self->{clock} eq 'transaction';
@@ -139,9 +145,13 @@ sub event_time
         2 => 600 * between(0, 6 * 24 * 65),
         1 => -600 * between(1, 6 * 24 * 3));
     my $time = $self->{now} - $ago;
+    $time = $self->{now} - 86400 * between(28, 31) + 600 * between(-72, 72)
+      if $self->{words}{months} && chance(0.5);
     $time = any($self->{recent}->@*) + any(0, 0, any(@lengths), -any(@lengths))
       if $self->{recent} && chance(0.3);
-    return $self->at($self->remember($time), chance(0.1) ? any(-1, 1) : 0);
+    # Where stages are what matters, distances are those from changes of a stage.
+    $self->remember($time) unless $self->{words}{time_in_stage};
+    return $self->at($time, chance(0.1) ? any(-1, 1) : 0);
 }
 
 # An instant to come, at which a window ends that began at an instant known.
