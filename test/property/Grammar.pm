@@ -62,7 +62,13 @@ sub filter
         "amount BETWEEN 10 AND 50 AND properties->>'plan' IN ('pro', 'team')");
 }
 
-sub maybe_filter { my ($self, $p) = @_; return chance($p // 0.35) ? $self->filter : undef }
+sub maybe_filter
+{
+    my ($self, $p) = @_;
+    return any("properties->>'plan' = " . literal(any('free', 'pro')), "(properties->>'n')::int % 3 = " . between(0, 2))
+      if $self->{universe}{words}{equalities} && chance(0.8);
+    return chance($p // 0.35) ? $self->filter : undef;
+}
 sub a_window
 {
     my ($self) = @_;

@@ -98,8 +98,8 @@ sub insert_values
 
     # Another one of the same instant, with other values.
     push @rows, [ $rows[0]->@[ 0 .. 2 ], between(0, 200) / 2, literal(properties()), (undef) x ($rows[0]->@* - 5) ]
-      if chance(0.25);
-    push @rows, $self->follower($rows[0]->@*) if $self->{u}{words}{did_then} && chance(0.6);
+      if chance(0.25) && @rows;
+    push @rows, $self->follower($rows[0]->@*) if $self->{u}{words}{did_then} && chance(0.6) && @rows;
     return {
         kind => 'insert',
         head => "INSERT INTO shop.events (" . $self->columns . ") VALUES",
@@ -113,6 +113,7 @@ sub insert_values
 sub follower
 {
     my ($self, $contact, undef, $time, @others) = @_;
+    $contact //= 'NULL';
     my $u = $self->{u};
     my $within = "interval '" . $self->{grammar}->a_window . "'";
     $time = $u->{time_type} eq 'timestamp' ? "timestamp $time + $within"
@@ -230,7 +231,8 @@ sub insert_any
 {
     my ($self) = @_;
     my $method = weighted(6 => 'insert_values', 2 => 'insert_copy', 1 => 'insert_select',
-        2 => 'insert_on_conflict', 1 => 'insert_partition', 1 => 'insert_with', 1 => 'track');
+        2 => 'insert_on_conflict', 1 => 'insert_partition',
+        ($self->{u}{words}{with} ? 12 : 1) => 'insert_with', 1 => 'track');
     return $self->$method;
 }
 
@@ -535,7 +537,7 @@ sub add_segment
     my $number = ++$self->{number};
     my $name = "Segment $number" . ($number % 5 ? '' : "'s \"own\"");
     my ($predicate, $query) = $self->{grammar}->predicate($self->{segments});
-    my $stage = $number % 3 ? undef : any($self->{u}{stages}->@*);
+    my $stage = $number % 3 && !$self->{u}{words}{staged} ? undef : any($self->{u}{stages}->@*);
     push $self->{segments}->@*, $name;
     (my $view = $name) =~ s/"/""/g;
     return {
@@ -827,7 +829,7 @@ sub case
         my $method = weighted(
             10 => 'insert_any', 1 => 'insert_that_fails', 2 => 'insert_duplicate',
             4 => 'transaction', 6 => 'sessions', 1 => 'sessions_and_segment',
-            7 => 'tick', 0.7 => 'tick_back', 3 => 'update_contacts', 2 => 'change_companies',
+            7 => 'tick', ($u->{words}{back} ? 7 : 0.7) => 'tick_back', 3 => 'update_contacts', 2 => 'change_companies',
             2 => 'change_deals', 2 => 'change_stage', 3 => 'update_events', 3 => 'delete_events',
             0.2 => 'truncate_events', 1 => 'insert_contacts', 0.7 => 'delete_contacts',
             0.4 => 'change_key', 2 => 'configure', 0.4 => 'rebuild', 2 => 'change_identity',

@@ -52,7 +52,7 @@ sub new
         time_type => chance(0.2) ? 'timestamp' : 'timestamptz',
         companies => chance(0.8) || $with{companies},
         deals => chance(0.5) || $with{deals},
-        by_hand => $with{by_hand} || $with{exact} || chance(0.5),    # stages are set by hand and by rules too
+        by_hand => $with{by_hand} || $with{exact} || !$with{staged} && chance(0.5),    # stages are set by hand and by rules too
         partitions => chance(0.2) && !$word || $with{partitions},
         triggers => chance(0.2) || $with{triggers},     # the user's own, whose work is rolled back
         anonymous => chance(0.5),    # events may come without contact, with an anonymous id
