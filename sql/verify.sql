@@ -108,8 +108,8 @@ EXCEPTION WHEN raise_exception THEN
 END $$;
 -- what lifecycle keeps
 SELECT * FROM pg_temp.damage('nothing', 'SELECT');
-SELECT * FROM pg_temp.damage('a membership is missing', $$DELETE FROM verify_all.segment_member WHERE contact = 5 AND segment = 'Signed'$$);
-SELECT * FROM pg_temp.damage('a membership too many', $$INSERT INTO verify_all.segment_member (segment, contact, entered_at) VALUES ('Active', 1, '2024-01-10 00:00+00')$$);
+SELECT * FROM pg_temp.damage('a membership is missing', $$DELETE FROM verify_all.membership m USING verify_all.segment s WHERE s.id = m.segment_id AND m.contact = 5 AND s.name = 'Signed'$$);
+SELECT * FROM pg_temp.damage('a membership too many', $$INSERT INTO verify_all.membership (id, entered_at, noticed_at, segment_id, contact, cause) SELECT 0, '2024-01-10 00:00+00', '2024-01-10 00:00+00', id, 1, 'rebuild' FROM verify_all.segment WHERE name = 'Active'$$);
 SELECT * FROM pg_temp.damage('atoms and memberships of another contact', 'UPDATE verify_all.contact_state SET state = (SELECT state FROM verify_all.contact_state WHERE contact = 6) WHERE contact = 2');
 SELECT * FROM pg_temp.damage('a timer too late', $$UPDATE verify_all.contact_state SET due = '2024-03-01 00:00+00' WHERE contact = 3$$);
 SELECT * FROM pg_temp.damage('a timer too early', $$UPDATE verify_all.contact_state SET due = '2024-01-11 00:00+00' WHERE contact = 3$$);
