@@ -215,5 +215,46 @@ SELECT lifecycle_advance('past_crm', 5, 'Evangelist', 'test');
 SELECT * FROM pg_temp.wrong();
 SELECT lifecycle_drop('past_crm');
 DROP TABLE past_seen;
+
+--
+-- 8. Keys that change with all that refers to them (ON UPDATE CASCADE), and events
+-- at the ends of time
+--
+CREATE SCHEMA past_shop;
+CREATE TABLE past_shop.firms (id int PRIMARY KEY, industry text);
+CREATE TABLE past_shop.people (id int PRIMARY KEY, email text, company_id int REFERENCES past_shop.firms ON UPDATE CASCADE ON DELETE SET NULL);
+CREATE TABLE past_shop.acts (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, contact_id int REFERENCES past_shop.people ON UPDATE CASCADE ON DELETE CASCADE, name text, occurred_at timestamptz);
+CREATE TABLE past_shop.deals (id int PRIMARY KEY, contact_id int REFERENCES past_shop.people ON UPDATE CASCADE ON DELETE CASCADE, pipeline text, stage text, amount numeric);
+SELECT count(*) > 10 AS attached FROM lifecycle_attach('past_keys', 'past_shop.people', 'past_shop.acts', 'past_shop.firms', 'past_shop.deals',
+	columns => '{"events": {"contact": "contact_id", "key": "id"}, "contacts": {"company": "company_id"}, "deals": {"contact": "contact_id"}}');
+SELECT lifecycle_set('past_keys', 'clock', 'tick');
+SELECT contacts FROM lifecycle_tick('past_keys', '2024-01-10 00:00+00');
+SELECT lifecycle_add_segment('past_keys', 'Did', $$did('A')$$, stage => 'Lead');
+SELECT lifecycle_add_segment('past_keys', 'Recent', $$did('A', within => '3 days')$$);
+SELECT lifecycle_add_segment('past_keys', 'Tools', $$company.industry = 'Tools'$$);
+SELECT lifecycle_add_segment('past_keys', 'Dealing', $$open_deals() > 0$$);
+CREATE VIEW past_members AS SELECT segment, string_agg(contact::text, ' ' ORDER BY contact) AS contacts FROM past_keys.segment_member GROUP BY 1 ORDER BY 1;
+INSERT INTO past_shop.firms VALUES (1, 'Tools'), (2, 'Food');
+INSERT INTO past_shop.people (id, email, company_id) VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', NULL);
+INSERT INTO past_shop.acts (contact_id, name, occurred_at) VALUES (1, 'A', '2024-01-09 00:00+00'), (2, 'A', 'infinity'), (3, 'A', '-infinity');
+INSERT INTO past_shop.deals (id, contact_id, pipeline, stage) VALUES (1, 1, 'Sales', 'Contract sent');
+SELECT * FROM past_members;
+SELECT contact, due FROM past_keys.timer ORDER BY 1;
+UPDATE past_shop.people SET id = 10 WHERE id = 1;
+UPDATE past_shop.firms SET id = 5 WHERE id = 1;
+SELECT * FROM past_members;
+SELECT * FROM lifecycle_verify('past_keys');
+UPDATE past_shop.people SET id = id + 100;
+SELECT * FROM past_members;
+SELECT id, stage FROM past_shop.people ORDER BY id;
+SELECT * FROM lifecycle_verify('past_keys');
+DELETE FROM past_shop.people WHERE id = 110;
+SELECT * FROM past_members;
+SELECT contacts FROM lifecycle_tick('past_keys', '2124-01-01 00:00+00');
+SELECT * FROM past_members;
+SELECT * FROM lifecycle_verify('past_keys');
+DROP VIEW past_members;
+SELECT lifecycle_drop('past_keys');
 SET client_min_messages = warning;
+DROP SCHEMA past_shop CASCADE;
 DROP SCHEMA oracle CASCADE;
