@@ -96,6 +96,10 @@ my %missing = map { $_ => 1 } qw(did event_count event_sum event_min event_max e
   event_last event_latest visited did_first stopped restarted regularly did_then in_last time_in_stage
   score at_least in_segment within times filter);
 
+# Their oracle would look at all orders for each contact (006_score.pl has one that
+# does not), so that these are compared with each other only.
+my %scored;
+
 sub add_segment
 {
     my ($condition, $wanted) = @_;
@@ -107,6 +111,7 @@ sub add_segment
     run("SELECT lifecycle_add_segment('random', '$name', " . literal($text) . ');');
     run($operations->segment_sql($name, "SELECT c.id FROM members.clock k, shop.contacts c WHERE $sql"));
     push $operations->{segments}->@*, $name;
+    $scored{$name} = 1 if $text =~ /\bscore\(/ || grep { $scored{$_} } $text =~ /in_segment\('([^']+)'/g;
     return;
 }
 
@@ -170,10 +175,11 @@ sub oracle
     my $query = join("\nUNION ALL\n", map {
         (my $view = $_) =~ s/"/""/g;
         'SELECT ' . literal($_) . qq{ AS segment, id FROM members."$view" WHERE id < 20}
-    } $operations->{segments}->@*);
+    } grep { !$scored{$_} } $operations->{segments}->@*);
+    my $left_out = join(', ', map { literal($_) } '', sort keys %scored);
     return run("SET TimeZone = '$universe->{zone}'; WITH expected AS ($query),"
           . " actual AS (SELECT segment, contact FROM random.segment_member"
-          . "     WHERE contact < 20 AND segment NOT LIKE 'To %')"
+          . "     WHERE contact < 20 AND segment NOT LIKE 'To %' AND segment NOT IN ($left_out))"
           . " SELECT 'missing', * FROM (TABLE expected EXCEPT ALL TABLE actual) a"
           . " UNION ALL SELECT 'too much', * FROM (TABLE actual EXCEPT ALL TABLE expected) b"
           . " ORDER BY 2, 3;");
