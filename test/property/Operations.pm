@@ -833,7 +833,7 @@ sub case
             2 => 'change_deals', 2 => 'change_stage', 3 => 'update_events', 3 => 'delete_events',
             0.2 => 'truncate_events', 1 => 'insert_contacts', 0.7 => 'delete_contacts',
             0.4 => 'change_key', 2 => 'configure', 0.4 => 'rebuild', 2 => 'change_identity',
-            1 => 'take_in', 0.3 => 'replay',
+            ($u->{words}{deferred} ? 8 : 1) => 'take_in', 0.3 => 'replay',
             ($u->{words}{moves} ? 5 : 0.5) => 'move_column');
         my $operation = $self->$method;
         push @operations, $operation;

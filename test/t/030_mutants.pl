@@ -32,7 +32,7 @@ foreach my $mutant (@mutants)
         }
         else
         {
-            my @unknown = grep { !Grammar->can($_) && !/^(back|by_hand|equalities|exact|months|moves|partitions|staged|triggers|with)$/ } @names;
+            my @unknown = grep { !Grammar->can($_) && !/^(back|by_hand|deferred|equalities|exact|months|moves|partitions|staged|triggers|with)$/ } @names;
             ok($layer eq 'property' && !@unknown || $layer eq 'order' && !@names,
                 "$mutant->{mutant}: there is $layer @names");
         }
