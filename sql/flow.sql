@@ -8,6 +8,13 @@ RESET client_min_messages;
 SET timezone = 'UTC';
 SET datestyle = 'ISO, YMD';
 \set SHOW_CONTEXT never
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set oracle :abs_srcdir '/test/oracle/oracle.sql'
+\set views :abs_srcdir '/test/oracle/views.sql'
+\set ECHO none
+\i :oracle
+\i :views
+\set ECHO all
 
 -- Rows that only one of two queries returns: none is the proof.
 CREATE FUNCTION pg_temp.difference(ours text, plain text) RETURNS SETOF text
@@ -225,6 +232,20 @@ SELECT * FROM lifecycle_breakdown('flow_model', 'sorce');
 SELECT * FROM lifecycle_breakdown('flow_model', 'company.industri');
 SELECT * FROM lifecycle_breakdown('flow_model', NULL);
 
+-- Every view once more, by the queries that are used on real data too; those that
+-- have no row here.
+SELECT * FROM oracle.check_views('flow_model', '2024-03-31 12:00+00', '{source,country}');
+SELECT what FROM oracle.count_views('flow_model', '2024-03-31 12:00+00', '{source,country}') WHERE rows = 0 ORDER BY 1;
+-- A deal that comes to a stage of the same name in another pipeline enters it.
+SELECT lifecycle_add_pipeline('flow_model', 'Renewals');
+SELECT lifecycle_add_deal_stage('flow_model', 'Renewals', 'Contract sent', 70);
+INSERT INTO flow_model.deals (id, stage) VALUES (9001, 'Contract sent');
+SELECT lifecycle_tick('flow_model', '2024-04-02 12:00+00') IS NOT NULL AS ticked;
+UPDATE flow_model.deals SET pipeline = 'Renewals' WHERE id = 9001;
+SELECT lifecycle_tick('flow_model', '2024-04-03 12:00+00') IS NOT NULL AS ticked;
+SELECT pipeline, stage, stage_entered_at, days_in_stage FROM flow_model.deal_board WHERE deal = 9001;
+SELECT * FROM oracle.check_views('flow_model', '2024-04-03 12:00+00');
+
 -- What is built on the functions of an instant keeps a model from being
 -- dropped; a function of one's own of that name keeps it from being made.
 CREATE VIEW flow_of_mine AS SELECT count(*) FROM flow_model.funnel_at('2023-09-30');
@@ -235,3 +256,5 @@ SET client_min_messages = warning;
 SELECT lifecycle_drop('flow_model', true);
 RESET client_min_messages;
 SELECT to_regclass('flow_of_mine');
+SET client_min_messages = warning;
+DROP SCHEMA oracle CASCADE;

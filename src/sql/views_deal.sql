@@ -72,7 +72,7 @@ BEGIN
 			   %14$s AS owner
 		  FROM %10$s d
 		  LEFT JOIN %11$I.deal_stage g ON g.pipeline = %12$s AND g.name = %3$s
-		  LEFT JOIN LATERAL (SELECT max(r.at) FILTER (WHERE r.from_stage IS DISTINCT FROM r.to_stage) AS entered_at
+		  LEFT JOIN LATERAL (SELECT max(r.at) AS entered_at
 							   FROM %11$I.deal_history r
 							  WHERE r.deal = %1$s) h ON true$query$,
 		lifecycle.view_column(model, 'deals', 'key', 'd', deal_type),

@@ -45,7 +45,7 @@ RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce((SELECT coalesce(format('r.%I', column_name), format('%L::text', constant))
+    SELECT coalesce((SELECT CASE WHEN column_name IS NULL THEN format('%L::text', constant) ELSE format('r.%I', column_name) END
                      FROM lifecycle.model_column
                      WHERE model = of_model AND object = of_object AND role = of_role),
                     'NULL::text')
