@@ -150,6 +150,27 @@ SELECT lifecycle_set('sales_hubspot', 'notify', 'off');
 SELECT aggregatetype, aggregateid, type, transaction_id IS NOT NULL AS has_transaction FROM sales_hubspot.outbox ORDER BY id;
 SELECT jsonb_object_keys(payload) AS key FROM sales_hubspot.outbox WHERE aggregateid = '6' ORDER BY 1;
 
+--
+-- 7. Close dates: set when won or lost, not again from won to won, gone when
+-- the deal is opened again; a stage of another pipeline is none of this one
+--
+SELECT lifecycle_add_deal_stage('sales_hubspot', 'Sales', 'Paid', kind => 'won');
+SELECT lifecycle_add_deal_stage('sales_hubspot', 'Sales', 'Hopeless', -0.01);
+INSERT INTO sales_hubspot.deals (id, stage) VALUES (900, 'Closed won');
+CREATE FUNCTION pg_temp.move(to_stage text, at timestamptz) RETURNS timestamptz LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM lifecycle_tick('sales_hubspot', at);
+	UPDATE sales_hubspot.deals SET stage = to_stage WHERE id = 900;
+	RETURN (SELECT close_date FROM sales_hubspot.deals WHERE id = 900);
+END $$;
+SELECT close_date FROM sales_hubspot.deals WHERE id = 900;
+SELECT pg_temp.move('Paid', '2024-02-01') AS won_to_won;
+SELECT pg_temp.move('Contract sent', '2024-02-02') AS opened_again;
+SELECT pg_temp.move('Closed lost', '2024-02-03') AS lost;
+SELECT pg_temp.move('Paid', '2024-02-04') AS lost_to_won;
+SELECT pg_temp.move('Renewed', '2024-02-05') AS of_another_pipeline;
+SELECT stage, close_date FROM sales_hubspot.deals WHERE id = 900;
+
 SELECT count(*) FROM sales_hubspot.problem;
 SELECT lifecycle_drop('sales_hubspot');
 SELECT lifecycle_drop('sales_encharge');
