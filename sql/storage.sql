@@ -60,6 +60,17 @@ VACUUM store.contact_state;
 INSERT INTO store.contacts (id) SELECT generate_series(1102, 1200);
 INSERT INTO store.events (contact_id, name) SELECT c, n FROM generate_series(1001, 1200) c, unnest('{A,B}'::text[]) n;
 INSERT INTO store.events (contact_id, name) SELECT c, 'A' FROM generate_series(1001, 1200, 3) c;
+-- and the deleted come back
+INSERT INTO store.contacts (id) SELECT generate_series(100, 200);
+INSERT INTO store.events (contact_id, name) SELECT c, n FROM generate_series(100, 200) c, unnest('{A,A,B}'::text[]) n;
+SELECT * FROM pg_temp.differences();
+-- the table gets shorter than where some were
+INSERT INTO store.contacts (id) SELECT generate_series(5001, 6000);
+INSERT INTO store.events (contact_id, name) SELECT c, 'A' FROM generate_series(5001, 6000) c;
+DELETE FROM store.contacts WHERE id BETWEEN 5001 AND 5990;
+VACUUM FULL store.contact_state;
+INSERT INTO store.events (contact_id, name) SELECT c, 'A' FROM generate_series(5991, 6000) c;
+SELECT count(*) FROM store.segment_member WHERE contact > 5000;
 SELECT * FROM pg_temp.differences();
 -- what a savepoint takes back was found there too
 BEGIN;
