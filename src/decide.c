@@ -579,6 +579,10 @@ decide_round(Run *run)
 	move_clock(run);
 	prepare_exclude_shortcuts(run);
 	prepare_lock_contacts(run);
+
+	/* A tick that we waited for may have put the clock back. */
+	if (run->model->clock_by_tick && !run->clock_given)
+		run->clock = run_clock(run->model);
 	read_states(run);
 	run_record_stage_changes(run);
 	apply_changes(run);

@@ -56,17 +56,10 @@
 #include "generated.h"
 #include "points.h"
 #include "predicate.h"
+#include "source.h"
 
 /* A filter that still changes after so many rounds would never settle. */
 #define MAX_ROUNDS 8
-
-/* The text that is being compiled, for error messages. */
-typedef struct SourceText
-{
-	const char *text;
-	const char *origin;			/* where it comes from, if not the caller */
-	ErrorContextCallback callback;
-} SourceText;
 
 /* Where place_columns puts what it finds. */
 typedef struct PlacedColumns
@@ -75,11 +68,6 @@ typedef struct PlacedColumns
 	Predicate	predicate;
 } PlacedColumns;
 
-static int	pin_settings(const PredicateScope *scope);
-static void push_source(SourceText *source, const char *text,
-						const char *origin);
-static void pop_source(SourceText *source);
-static void source_error(void *arg);
 static void collect_atoms(Compiler *compiler, const Syntax *syntax);
 static int	add_atom(Compiler *compiler, AtomSpec *spec);
 static AtomSpec *compile_use(Compiler *compiler, AtomUse *use);
@@ -117,7 +105,7 @@ predicate_compile(const PredicateScope *scope, const char *text,
 											   ALLOCSET_DEFAULT_SIZES);
 	Compiler	compiler = {.scope = scope};
 	Syntax		syntax = {.scope = scope};
-	int			settings = pin_settings(scope);
+	int			settings = source_pin_settings(scope);
 	SourceText	source;
 	PlacedColumns placed = {.scope = scope};
 	Predicate  *result;
@@ -125,7 +113,7 @@ predicate_compile(const PredicateScope *scope, const char *text,
 	ListCell   *lc;
 
 	MemoryContextSwitchTo(work);
-	push_source(&source, text, NULL);
+	source_push(&source, text, NULL);
 
 	syntax.pstate = analysis_of_contact(&compiler, text);
 	node = syntax_rewrite(&syntax, syntax_parse(syntax.pstate));
@@ -153,7 +141,7 @@ predicate_compile(const PredicateScope *scope, const char *text,
 		result->atoms = lappend(result->atoms,
 								copy_atom((AtomSpec *) lfirst(lc)));
 
-	pop_source(&source);
+	source_pop(&source);
 	AtEOXact_GUC(true, settings);
 	MemoryContextDelete(work);
 	return result;
@@ -170,12 +158,12 @@ predicate_compile_atom(const PredicateScope *scope, const char *definition)
 											   "lifecycle atom",
 											   ALLOCSET_DEFAULT_SIZES);
 	Compiler	compiler = {.scope = scope, .canonical = true};
-	int			settings = pin_settings(scope);
+	int			settings = source_pin_settings(scope);
 	SourceText	source;
 	AtomSpec   *spec;
 
 	MemoryContextSwitchTo(work);
-	push_source(&source, definition, NULL);
+	source_push(&source, definition, NULL);
 
 	/*
 	 * A stored definition is canonical, so that one round is enough; if what
@@ -201,7 +189,7 @@ predicate_compile_atom(const PredicateScope *scope, const char *definition)
 	MemoryContextSwitchTo(caller);
 	spec = copy_atom(spec);
 
-	pop_source(&source);
+	source_pop(&source);
 	AtEOXact_GUC(true, settings);
 	MemoryContextDelete(work);
 	return spec;
@@ -223,7 +211,7 @@ predicate_compile_events(const PredicateScope *scope, const char *event,
 											   ALLOCSET_DEFAULT_SIZES);
 	Compiler	compiler = {.scope = scope};
 	VocabularyCall call = {.times = times ? at_most : 1,.location = -1};
-	int			settings = pin_settings(scope);
+	int			settings = source_pin_settings(scope);
 	Interval	window = {.time = within};
 	SourceText	source;
 	AtomSpec   *spec;
@@ -234,90 +222,19 @@ predicate_compile_events(const PredicateScope *scope, const char *event,
 	call.within = times ? &window : NULL;
 	if (filter != NULL)
 	{
-		push_source(&source, filter, NULL);
+		source_push(&source, filter, NULL);
 		call.pstate = analysis_of_row(&compiler, call.word, filter);
 		call.filter = syntax_parse(call.pstate);
 	}
 	spec = compile_call(&compiler, &call);
 	if (filter != NULL)
-		pop_source(&source);
+		source_pop(&source);
 
 	MemoryContextSwitchTo(caller);
 	spec = copy_atom(spec);
 	AtEOXact_GUC(true, settings);
 	MemoryContextDelete(work);
 	return spec;
-}
-
-/*
- * Pin what changes the meaning of a text or the form of a deparsed one.
- * Returns the level to hand to AtEOXact_GUC; an error restores by itself.
- */
-static int
-pin_settings(const PredicateScope *scope)
-{
-	static const char *const pinned[][2] = {
-		{"search_path", "pg_catalog, pg_temp"},
-		{"DateStyle", "ISO, MDY"},
-		{"IntervalStyle", "postgres"},
-		{"standard_conforming_strings", "on"},
-		{"backslash_quote", "safe_encoding"},
-		{"transform_null_equals", "off"},
-		{"array_nulls", "on"},
-		{"quote_all_identifiers", "off"},
-		{"extra_float_digits", "1"},
-		{"bytea_output", "hex"},
-	};
-	int			level = NewGUCNestLevel();
-
-	for (int i = 0; i < (int) lengthof(pinned); i++)
-		(void) set_config_option(pinned[i][0], pinned[i][1],
-								 PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("TimeZone", scope->time_zone,
-							 PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	return level;
-}
-
-static void
-push_source(SourceText *source, const char *text, const char *origin)
-{
-	source->text = text;
-	source->origin = origin;
-	source->callback.callback = source_error;
-	source->callback.arg = source;
-	source->callback.previous = error_context_stack;
-	error_context_stack = &source->callback;
-}
-
-static void
-pop_source(SourceText *source)
-{
-	error_context_stack = source->callback.previous;
-}
-
-/*
- * A position that the parser reports is one in our text, not in the query
- * that the client sent.  An inner text's position stays as it is.
- */
-static void
-source_error(void *arg)
-{
-	SourceText *source = (SourceText *) arg;
-	int			position = geterrposition();
-
-	if (position > 0)
-	{
-		errposition(0);
-		internalerrposition(position);
-		internalerrquery(source->text);
-	}
-	else if (getinternalerrposition() == 0)
-		internalerrquery(source->text);
-
-	if (source->origin)
-		errcontext("%s", source->origin);
 }
 
 /*
@@ -608,7 +525,7 @@ event_expression(Compiler *compiler, const VocabularyWord *word,
 			elog(ERROR, "canonical form of an expression not found: %s",
 				 text);
 		if (round > 1)
-			push_source(&source, text, NULL);
+			source_push(&source, text, NULL);
 		syntax.pstate = analysis_of_row(compiler, word, text);
 		if (round > 1)
 			raw = syntax_parse(syntax.pstate);
@@ -617,7 +534,7 @@ event_expression(Compiler *compiler, const VocabularyWord *word,
 						 argument);
 		*canonical = deparse_row(compiler, word, result, NULL);
 		if (round > 1)
-			pop_source(&source);
+			source_pop(&source);
 		if (compiler->canonical || (round > 1 && strcmp(*canonical, text) == 0))
 			return result;
 		text = *canonical;
@@ -638,19 +555,19 @@ visited_filter(Compiler *compiler, VocabularyCall *call)
 	ParseState *pstate;
 	Node	   *result;
 
-	push_source(&source, path, "setting page_view_path");
+	source_push(&source, path, "setting page_view_path");
 	pstate = analysis_of_row(compiler, call->word, path);
 	event_expression(compiler, call->word, "path", pstate,
 					 syntax_parse(pstate), TEXTOID, &text);
-	pop_source(&source);
+	source_pop(&source);
 
 	text = psprintf("(%s) ~~ %s", text, quote_literal_cstr(call->pattern));
-	push_source(&source, text, "path and pattern of visited");
+	source_push(&source, text, "path and pattern of visited");
 	pstate = analysis_of_row(compiler, call->word, text);
 	result = event_expression(compiler, call->word, "filter", pstate,
 							  syntax_parse(pstate), BOOLOID,
 							  &call->filter_text);
-	pop_source(&source);
+	source_pop(&source);
 	return result;
 }
 
