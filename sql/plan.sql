@@ -98,6 +98,23 @@ BEGIN
 END
 $$;
 SELECT * FROM pg_temp.rows_read('SELECT * FROM plan_model.funnel') ORDER BY 1;
+-- nor does it start workers for a branch that is not taken
+CREATE FUNCTION pg_temp.workers(query text) RETURNS TABLE (planned numeric, launched numeric)
+LANGUAGE plpgsql AS $$
+DECLARE
+	plan jsonb;
+BEGIN
+	EXECUTE 'EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, FORMAT JSON) ' || query INTO plan;
+	RETURN QUERY SELECT sum((n ->> 'Workers Planned')::numeric), sum((n ->> 'Workers Launched')::numeric)
+	  FROM jsonb_path_query(plan, '$.**') n WHERE jsonb_typeof(n) = 'object' AND n ? 'Workers Planned';
+END
+$$;
+ALTER TABLE plan_model.contacts SET (parallel_workers = 2);
+SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0;
+SELECT planned > 0 AS planned, launched FROM pg_temp.workers('SELECT * FROM plan_model.funnel');
+RESET parallel_setup_cost;
+RESET parallel_tuple_cost;
 
 SET client_min_messages = warning;
 SELECT lifecycle_drop('plan_model', true);

@@ -5,8 +5,9 @@
  * funnel sums the deltas that the engine keeps in stage_count, because
  * counting the contacts would read all of them.  Kept counts know nothing of
  * row security: for a reader whom it applies to, funnel counts the contacts
- * that he sees instead.  row_security_active names no column, so the planner
- * tests it once and leaves the other branch alone.
+ * that he sees instead.  row_security_active names no column, so it is tested
+ * once, and the other branch is left alone; OFFSET 0 keeps the test above what
+ * the planner gives to parallel workers, who would be started for nothing.
  *
  * entered_at of stage_contacts is found by a look at stage_history for each
  * contact, by the index on (contact, at): so a filter on stage, company or
@@ -69,10 +70,9 @@ BEGIN
 							  WHERE k.object = 'contact' AND NOT row_security_active(%2$L::regclass)
 							  GROUP BY k.stage
 							 UNION ALL
-							 SELECT %3$s, count(*)
-							   FROM %2$s c
-							  WHERE row_security_active(%2$L::regclass)
-							  GROUP BY 1) n ON n.stage = s.name
+							 SELECT v.stage, v.contacts
+							   FROM (SELECT %3$s AS stage, count(*) AS contacts FROM %2$s c GROUP BY 1 OFFSET 0) v
+							  WHERE row_security_active(%2$L::regclass)) n ON n.stage = s.name
 				 WHERE s.on_path) r
 		WINDOW forward AS (ORDER BY r.position)
 		 ORDER BY r.position$query$,
