@@ -194,6 +194,30 @@ INSERT INTO store.events (contact_id, name) SELECT 3005, n FROM unnest('{A,A,B,B
 SELECT segment FROM store.segment_member WHERE contact = 3005;
 SELECT * FROM pg_temp.differences();
 
+--
+-- 7. Where all tables are published, as Debezium does, rows are still updated and deleted
+--
+SET client_min_messages = error;
+CREATE PUBLICATION store_all FOR ALL TABLES;
+RESET client_min_messages;
+SELECT lifecycle_add_stage('store', 'One', 1);
+SELECT lifecycle_alter_segment('store', 'Twice', stage => 'One') >= 0 AS altered;
+SET lifecycle.import_mode = defer;
+INSERT INTO store.events (contact_id, name) SELECT 3, 'A' FROM generate_series(1, 2);
+RESET lifecycle.import_mode;
+SELECT contacts > 0 AS ticked FROM lifecycle_tick('store');
+SELECT lifecycle_set_stage('store', 3, 'One', 'for the counts');
+SELECT count(*) = 1 AS ticked FROM lifecycle_tick('store');
+SELECT lifecycle_alter_segment('store', 'Twice', new_name => 'Two times') >= 0 AS renamed;
+DELETE FROM store.events WHERE contact_id = 3;
+SELECT lifecycle_set('store', 'clock', 'tick');
+SELECT count(*) = 1 AS ticked FROM lifecycle_tick('store', now() + interval '1 hour');
+SELECT lifecycle_rebuild('store') > 0 AS rebuilt;
+SELECT lifecycle_forget('store', 3) > 0 AS forgotten;
+SELECT segment, count(*) FROM store.segment_history WHERE contact = 3 GROUP BY 1;
+SELECT * FROM lifecycle_verify('store');
+DROP PUBLICATION store_all;
+
 SELECT lifecycle_drop('store', true);
 DROP TABLE store_seen;
 DROP FUNCTION store_see();

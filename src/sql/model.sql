@@ -202,7 +202,7 @@ CREATE TABLE %1$I.past_membership (
 	entered_at	timestamptz NOT NULL,
 	noticed_at	timestamptz NOT NULL,
 	event_at	timestamptz,
-	left_id		bigint NOT NULL,
+	left_id		bigint PRIMARY KEY,
 	left_at		timestamptz NOT NULL,
 	left_noticed_at timestamptz NOT NULL,
 	left_event_at timestamptz,
@@ -383,6 +383,7 @@ CREATE TABLE %1$I.stage_count (
 	stage		text NOT NULL,
 	number		bigint NOT NULL
 );
+ALTER TABLE %1$I.stage_count REPLICA IDENTITY FULL;
 COMMENT ON TABLE %1$I.stage_count IS 'changes in the number of contacts and companies per stage, to be summed';
 COMMENT ON COLUMN %1$I.stage_count.object IS 'contact or company';
 COMMENT ON COLUMN %1$I.stage_count.stage IS 'the stage';
@@ -451,6 +452,7 @@ CREATE TABLE %1$I.deferred (
 	contact		%2$s NOT NULL,
 	since		timestamptz NOT NULL DEFAULT now()
 );
+ALTER TABLE %1$I.deferred REPLICA IDENTITY FULL;	-- rows are deleted, also where all tables are published
 COMMENT ON TABLE %1$I.deferred IS 'contacts whose events were stored while lifecycle.import_mode was defer, one row a statement; lifecycle_tick takes them in';
 COMMENT ON COLUMN %1$I.deferred.contact IS 'key of the contact';
 COMMENT ON COLUMN %1$I.deferred.since IS 'start of the transaction that stored the events';
@@ -458,6 +460,7 @@ COMMENT ON COLUMN %1$I.deferred.since IS 'start of the transaction that stored t
 CREATE TABLE %1$I.clock (last_tick timestamptz);
 CREATE UNIQUE INDEX clock_one_row ON %1$I.clock ((true));
 INSERT INTO %1$I.clock VALUES (NULL);
+ALTER TABLE %1$I.clock REPLICA IDENTITY FULL;
 COMMENT ON TABLE %1$I.clock IS 'one row';
 COMMENT ON COLUMN %1$I.clock.last_tick IS 'the instant that lifecycle_tick last worked up to';
 
