@@ -41,6 +41,15 @@ extern uint64 query_once(const char *sql, int nargs, const Oid *types,
 extern char *query_text(int row, int column);
 extern Datum query_value(int row, int column, bool *isnull);
 
+/*
+ * Are these the same, both NULL included?
+ */
+static inline bool
+same_text(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
 /* A text value for a column that may be null. */
 #define TEXT_OR_NULL(string) \
 	((string) != NULL ? CStringGetTextDatum(string) : (Datum) 0)

@@ -187,14 +187,6 @@ record_states(Run *run)
 	retry_collisions(run, inserted, inserts->rows);
 }
 
-static bool
-same_text(const char *a, const char *b)
-{
-	if (a == NULL || b == NULL)
-		return a == b;
-	return strcmp(a, b) == 0;
-}
-
 /*
  * The reason of a change: the move that we are making, or the run's own.
  */

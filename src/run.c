@@ -358,6 +358,7 @@ do_round(Run *run)
 
 	run->hits = run->contact_changes = NIL;
 	run->stage_changes = run->deal_changes = NIL;
+	run->deletions = false;
 	run->unrecorded = stage_changes;
 	run->nworks = 0;
 	run->companies_read = false;
@@ -507,6 +508,33 @@ run_add_contact(Run *run, ContactChangeKind kind, Datum contact)
 }
 
 /*
+ * Where a change belongs among those collected: at the end, unless its row was
+ * deleted by a trigger of the user's while it was being updated.  The deletion
+ * is collected first then, but what it deleted is what the update made.
+ */
+static int
+place_of_change(Run *run, const StageChange *change)
+{
+	KeyType    *key = change->object == CONTACTS ? &run->model->contact_key :
+		&run->model->company_key;
+	int			end = list_length(run->stage_changes);
+
+	if (!run->deletions || change->deleted)
+		return end;
+	for (int i = end - 1; i >= 0; i--)
+	{
+		const StageChange *other = list_nth(run->stage_changes, i);
+
+		if (other->deleted && other->object == change->object &&
+			same_text(other->from_stage, change->to_stage) &&
+			same_text(other->from_status, change->to_status) &&
+			key_compare(key, other->key, change->key) == 0)
+			return i;
+	}
+	return end;
+}
+
+/*
  * run_add_stage_change, run_add_deal_change: the change and all that it
  * points to must be in the run's context.
  */
@@ -516,7 +544,9 @@ run_add_stage_change(Run *run, StageChange *change)
 	MemoryContext old = MemoryContextSwitchTo(run->context);
 
 	change->subid = GetCurrentSubTransactionId();
-	run->stage_changes = lappend(run->stage_changes, change);
+	run->stage_changes = list_insert_nth(run->stage_changes,
+										 place_of_change(run, change), change);
+	run->deletions |= change->deleted;
 	MemoryContextSwitchTo(old);
 }
 

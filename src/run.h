@@ -232,6 +232,7 @@ typedef struct Run
 	List	   *hits;			/* of Hit * */
 	List	   *contact_changes;	/* of ContactChange * */
 	List	   *stage_changes;	/* of StageChange * */
+	bool		deletions;		/* there are some among them */
 	List	   *deal_changes;	/* of DealChange * */
 	List	   *only_segments;	/* ids: CONTACT_REBUILT is for these only, and
 								 * states that need not change are not written */
