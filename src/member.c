@@ -6,14 +6,21 @@
  * A membership is a row of the table membership from the moment a contact
  * enters, with all that segment_history says of that.  When the contact
  * leaves, the row moves to past_membership and gets what is to be said of
- * leaving.  Thus entering costs one row with one B-tree, and history and members cannot
- * contradict each other; segment_member and segment_history are views.
+ * leaving.  Thus entering costs one row with one B-tree, and history and
+ * members cannot contradict each other; segment_member and segment_history are
+ * views of the two tables.
  *
  * The index is by segment, then contact.  Who asks for one contact reaches it
  * by looking up each segment.
  *
+ * Rows are written without a plan (write.c) unless somebody has put on the
+ * tables what only a plan does; then by one statement a table.
+ *
  * Locks: the caller holds those on the contacts, or on the tables, so that no
- * two writers meet.
+ * two writers meet about one contact, at any isolation level.  The numbers of
+ * changes come from a sequence while the lock is held, so that those of one
+ * contact ascend; those of different contacts need not, and a number that was
+ * rolled back is missing.  Savepoints take rows back like any others.
  *
  *-------------------------------------------------------------------------
  */
@@ -121,7 +128,8 @@ compare_entered(const void *a, const void *b, void *arg)
 	int			right = *(const int *) b;
 
 	if (segment[left] != segment[right])
-		return DatumGetInt32(segment[left]) < DatumGetInt32(segment[right]) ? -1 : 1;
+		return DatumGetInt32(segment[left]) <
+			DatumGetInt32(segment[right]) ? -1 : 1;
 	return left - right;
 }
 

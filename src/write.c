@@ -10,8 +10,9 @@
  * access method, and ExecInsertIndexTuples takes care of the indexes.
  *
  * That leaves out what only a plan does: triggers, rules, and the defaults of
- * columns that somebody has added.  A table that has any of these is refused here, and the caller writes it by SQL.  Constraints are checked.
- * Row security does not apply to the tables' owner.
+ * columns that somebody has added.  A table that has any of these is refused
+ * here, and the caller writes it by SQL.  Constraints are checked.  Row
+ * security does not apply to the tables' owner.
  *
  * The caller has become the owner of the model's schema (span_write), as whom
  * the expressions of indexes that users have added run, and holds the locks
@@ -20,6 +21,13 @@
  * somebody changed our tables by hand, stays, and the new one goes: a wrong
  * membership must not keep anybody from inserting events (lifecycle_verify
  * finds it).
+ *
+ * READ COMMITTED and REPEATABLE READ do the same, as in query.c: rows are found
+ * on the newest snapshot.  A row that somebody else has updated meanwhile is
+ * left to the caller.  Under SERIALIZABLE the access method looks for conflicts
+ * as it does for a plan.  What is published, or decoded, is what was written,
+ * and a table that may not be updated for want of a replica identity raises the
+ * executor's own error.
  *
  * Takes RowExclusiveLock on the table and its indexes, to the end of the
  * transaction.  What is written is visible to commands that start later.
