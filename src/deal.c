@@ -341,14 +341,27 @@ is_move(const DealChange *change)
 }
 
 /*
- * Segments of the deal's contact that look at deals are to be evaluated: to
- * them a deal is what an event is.
+ * deal_hit: segments of a contact that look at deals are to be evaluated: to
+ * them a deal is what an event is.  The key and the array of atoms must live
+ * as long as the run.
+ */
+void
+deal_hit(Run *run, Datum contact, Atom **atoms, int natoms)
+{
+	Hit			hit = {.contact = contact,.atoms = atoms,.natoms = natoms,
+	.time = DT_NOBEGIN};
+
+	if (natoms > 0)
+		run_add_hit(run, &hit);
+}
+
+/*
+ * The same for the contact in the deal's own column.
  */
 static void
 add_hit(Run *run, TupleTableSlot *slot, Atom **atoms, int natoms)
 {
 	Model	   *model = run->model;
-	Hit			hit = {.atoms = atoms,.natoms = natoms,.time = DT_NOBEGIN};
 	bool		isnull;
 	Datum		contact;
 
@@ -356,10 +369,9 @@ add_hit(Run *run, TupleTableSlot *slot, Atom **atoms, int natoms)
 		return;
 	contact = slot_key(slot, &model->table[DEALS].column[ROLE_CONTACT],
 					   &model->contact_key, &isnull);
-	if (isnull)
-		return;
-	hit.contact = run_copy_key(run, &model->contact_key, contact);
-	run_add_hit(run, &hit);
+	if (!isnull)
+		deal_hit(run, run_copy_key(run, &model->contact_key, contact), atoms,
+				 natoms);
 }
 
 /*

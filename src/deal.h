@@ -13,6 +13,7 @@
 /* deal.c */
 extern DealChange *deal_change(Run *run, TupleTableSlot *old,
 							   TupleTableSlot *new);
+extern void deal_hit(Run *run, Datum contact, Atom **atoms, int natoms);
 extern Bitmapset *deal_add_stripe(Run *run, TableKind kind,
 								  TupleTableSlot *slot, Bitmapset *stripes);
 

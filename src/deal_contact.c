@@ -68,20 +68,6 @@ compare_joiners(const void *a, const void *b, void *key)
 }
 
 /*
- * Segments of the contact that look at deals are to be evaluated.
- */
-static void
-hit_contact(Run *run, Datum contact, Atom **atoms, int natoms)
-{
-	Hit			hit = {.atoms = atoms,.natoms = natoms,.time = DT_NOBEGIN};
-
-	if (natoms == 0)
-		return;
-	hit.contact = contact;
-	run_add_hit(run, &hit);
-}
-
-/*
  * Read the further contacts of some deals, into SPI_tuptable: deal, contact,
  * the rows of a deal together.
  */
@@ -170,7 +156,7 @@ deal_contact_gather(Run *run, List *changes, Atom **atoms, int natoms)
 		contacts[i] = run_copy_key(run, &model->contact_key,
 								   SPI_getbinval(result->vals[i],
 												 result->tupdesc, 2, &isnull));
-		hit_contact(run, contacts[i], atoms, natoms);
+		deal_hit(run, contacts[i], atoms, natoms);
 		key.deal = SPI_getbinval(result->vals[i], result->tupdesc, 1, &isnull);
 		if (i + 1 < rows &&
 			key_compare(&model->deal_key, key.deal,
@@ -368,10 +354,10 @@ collect_rows(Run *run, Transition *old_rows, Transition *new_rows,
 						joined.contact) == 0)
 			continue;
 		if (leaves)
-			hit_contact(run, left.contact, atoms, natoms);
+			deal_hit(run, left.contact, atoms, natoms);
 		if (joins)
 		{
-			hit_contact(run, joined.contact, atoms, natoms);
+			deal_hit(run, joined.contact, atoms, natoms);
 			add_joiner(joiners, &joined);
 			stripes = deal_add_stripe(run, DEAL_CONTACTS, new, stripes);
 		}
