@@ -65,10 +65,13 @@
 #if PG_VERSION_NUM >= 180000
 #define compat_is_virtual(att) \
 	((att)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
+#define compat_has_virtual(desc) \
+	((desc)->constr != NULL && (desc)->constr->has_generated_virtual)
 #define compat_expand_generated(node, rel, varno) \
 	expand_generated_columns_in_expr(node, rel, varno)
 #else
 #define compat_is_virtual(att) (false)
+#define compat_has_virtual(desc) (false)
 #define compat_expand_generated(node, rel, varno) (node)
 #endif
 

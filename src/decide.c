@@ -23,6 +23,7 @@
 
 #include "counter.h"
 #include "evaluate.h"
+#include "lock.h"
 #include "member.h"
 #include "prepare.h"
 #include "score.h"
@@ -132,7 +133,10 @@ read_some_states(Run *run, Work **works, int count)
 
 		if (!work->found)
 			continue;
-		work->state = state_read(reader, work->contact);
+		work->state = work->seen != NULL &&
+			state_is_current(reader, work->seen) ? work->seen :
+			state_read(reader, work->contact);
+		work->seen = NULL;
 		work->had_state = work->state != NULL;
 		if (!run->rewind && run->steps == NULL && work->had_state)
 			run->clock = Max(run->clock, work->state->clock);
@@ -622,7 +626,7 @@ decide_look_at(Run *run, Datum contact, const char *text)
 	run->works_allocated = 1;
 	run->works = palloc(sizeof(Work *));
 	work = prepare_append_work(run, contact);
-	prepare_lock_some(run, &contact, 1);
+	lock_contacts(run, run->works, 1);
 	prepare_read_companies(run);
 	if (!work->found)
 		ereport(ERROR,

@@ -75,7 +75,8 @@ typedef struct Collector
 {
 	Run		   *run;
 	Transition *rows;
-	ExprContext *econtext;
+	TupleTableSlot *row;		/* that is being looked at */
+	ExprContext *econtext;		/* NULL before the first expression */
 	FilterMode	mode;
 	bool		met_filter;		/* FILTER_NONE_YET: must start again */
 	bool		anew;			/* rows were updated or deleted: atoms are to be
@@ -91,6 +92,9 @@ typedef struct Collector
 	StringInfoData value;		/* its value of the row */
 	bool		no_value;		/* it has none, and so no atom matches */
 } Collector;
+
+/* So few rows are not worth a memory context of their own. */
+#define FEW_ROWS 16
 
 /* The atoms that a row matches, in the memory of the row. */
 typedef struct Matches
@@ -130,6 +134,25 @@ event_entry(Model *model, TupleTableSlot *slot)
 	return event_find(model, name, strlen(name));
 }
 
+/*
+ * The context in which an expression over the row is evaluated.
+ */
+static ExprContext *
+row_context(Collector *collector)
+{
+	if (collector->econtext == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(collector->run->context);
+
+		collector->econtext = CreateStandaloneExprContext();
+		initStringInfo(&collector->value);
+		MemoryContextSwitchTo(old);
+	}
+	ResetExprContext(collector->econtext);
+	collector->econtext->ecxt_scantuple = collector->row;
+	return collector->econtext;
+}
+
 static void
 evaluate_filter(void *arg)
 {
@@ -140,9 +163,8 @@ evaluate_filter(void *arg)
 	Datum		value;
 
 	counter_add(COUNT_FILTERS, 1);
-	ResetExprContext(collector->econtext);
 	value = ExecEvalExprSwitchContext(collector->filter,
-									  collector->econtext, &isnull);
+									  row_context(collector), &isnull);
 	if (pin)
 		path_unpin(level);
 	collector->passes = !isnull && DatumGetBool(value);
@@ -239,15 +261,15 @@ evaluate_key(void *arg)
 	Collector  *collector = arg;
 	AtomKey    *key = collector->key;
 	int			level = key->user_functions ? path_pin() : 0;
+	ExprContext *econtext = row_context(collector);
 
 	resetStringInfo(&collector->value);
-	ResetExprContext(collector->econtext);
 	collector->no_value = false;
 	for (int i = 0; i < key->count && !collector->no_value; i++)
 	{
 		Datum		value;
 
-		value = ExecEvalExprSwitchContext(key->expr[i], collector->econtext,
+		value = ExecEvalExprSwitchContext(key->expr[i], econtext,
 										  &collector->no_value);
 		if (!collector->no_value)
 			equality_append(&collector->value, key->type[i], value);
@@ -392,7 +414,7 @@ collect_row(Collector *collector, TupleTableSlot *slot)
 	if (isnull)
 		return;
 	hit.time = window_instant(model, table->column[ROLE_TIME].type, value);
-	collector->econtext->ecxt_scantuple = slot;
+	collector->row = slot;
 	find_matches(collector, entry, &matches);
 	hit.rules = entry->rules != NIL && !collector->anew;
 	if (collector->met_filter ||
@@ -449,14 +471,16 @@ static void
 collect_rows(void *arg)
 {
 	Collector  *collector = arg;
-	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext,
-												  "lifecycle event row",
-												  ALLOCSET_DEFAULT_SIZES);
+	Run		   *run = collector->run;
+	bool		few = transition_count(collector->rows) <= FEW_ROWS;
+	MemoryContext scratch = few ? run->context :
+		AllocSetContextCreate(CurrentMemoryContext, "lifecycle event row",
+							  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = CurrentMemoryContext;
 	TupleTableSlot *slot;
 	UserSpan	span;
 
-	span_read(&span, collector->run->model->table[CONTACTS].owner);
+	span_read(&span, run->model->table[CONTACTS].owner);
 	transition_rewind(collector->rows);
 	if (collector->before != NULL)
 		transition_rewind(collector->before);
@@ -473,10 +497,12 @@ collect_rows(void *arg)
 		else
 			collect_row(collector, slot);
 		MemoryContextSwitchTo(old);
-		MemoryContextReset(scratch);
+		if (!few)
+			MemoryContextReset(scratch);
 	}
 	span_end(&span);
-	MemoryContextDelete(scratch);
+	if (!few)
+		MemoryContextDelete(scratch);
 }
 
 /*
@@ -499,8 +525,6 @@ collect(Run *run, TriggerData *trigdata, TupleConversionMap *map, bool past)
 	if (run->arriving && !inserted)
 		collector.before = transition_begin(trigdata, trigdata->tg_oldtable,
 											run->model, EVENTS, map);
-	collector.econtext = CreateStandaloneExprContext();
-	initStringInfo(&collector.value);
 	collector.mode = FILTER_NONE_YET;
 	collect_rows(&collector);
 	if (collector.met_filter)
@@ -514,7 +538,8 @@ collect(Run *run, TriggerData *trigdata, TupleConversionMap *map, bool past)
 			collect_rows(&collector);
 		}
 	}
-	FreeExprContext(collector.econtext, true);
+	if (collector.econtext != NULL)
+		FreeExprContext(collector.econtext, true);
 	if (!past)
 		identity_settle(run, &arrivals, collector.rows, inserted, before);
 	if (collector.before != NULL)

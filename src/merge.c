@@ -612,7 +612,7 @@ record(Merge *merge)
 	BOOLOID, TEXTARRAYOID, JSONBOID};
 	Datum		values[18] = {merge->from, merge->into,
 		TimestampTzGetDatum(merge->run->clock),
-		CStringGetTextDatum(merge->run->role), TEXT_OR_NULL(merge->reason),
+		CStringGetTextDatum(run_role(merge->run)), TEXT_OR_NULL(merge->reason),
 		merge->from_row, merge->filled, TEXT_OR_NULL(merge->into_stage),
 		TEXT_OR_NULL(merge->stage_after), merge->events, merge->deals,
 		CStringGetTextDatum(merge->closed_deals), merge->tasks, merge->ids,

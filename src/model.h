@@ -82,6 +82,7 @@ typedef struct KeyType
 	char		align;
 	Oid			collation;
 	Oid			opfamily;		/* default btree */
+	RegProcedure equals;		/* of that */
 	FmgrInfo	compare;
 	FmgrInfo	hash;			/* fn_oid InvalidOid if the type has none */
 	FmgrInfo	output;

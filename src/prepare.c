@@ -32,6 +32,7 @@
 #include "utils/memutils.h"
 
 #include "counter.h"
+#include "lock.h"
 #include "prepare.h"
 
 static int
@@ -85,6 +86,8 @@ merge_into(Work *target, const Work *source)
 	target->company_columns = bms_add_members(target->company_columns,
 											  source->company_columns);
 	target->touched |= source->touched;
+	if (target->seen == NULL)
+		target->seen = source->seen;
 	target->follows |= source->follows;
 	if (source->change != NULL &&
 		(target->change == NULL || is_anew(source->change) ||
@@ -327,6 +330,9 @@ prepare_drop_settled(Run *run)
 	run->nworks = kept;
 }
 
+/* The states of so few are not worth a memory context of their own. */
+#define FEW_HITS 16
+
 /* A hit of the round, to be sorted by contact. */
 typedef struct SortedHit
 {
@@ -340,20 +346,29 @@ compare_hits(const void *a, const void *b, void *arg)
 {
 	const SortedHit *first = a;
 	const SortedHit *second = b;
-	KeyType    *key = arg;
-	int			order;
+	int			order = key_compare(arg, first->contact, second->contact);
 
-	if (key->type == INT8OID)
-	{
-		int64		left = DatumGetInt64(first->contact);
-		int64		right = DatumGetInt64(second->contact);
-
-		order = (left > right) - (left < right);
-	}
-	else
-		order = key_compare(key, first->contact, second->contact);
 	return order != 0 ? order : first->order - second->order;
 }
+
+/* The same for keys of type bigint, which most are. */
+static inline int
+compare_numbered(const SortedHit *first, const SortedHit *second)
+{
+	int64		left = DatumGetInt64(first->contact);
+	int64		right = DatumGetInt64(second->contact);
+
+	if (left != right)
+		return left < right ? -1 : 1;
+	return first->order - second->order;
+}
+
+#define ST_SORT sort_numbered
+#define ST_ELEMENT_TYPE SortedHit
+#define ST_COMPARE(a, b) compare_numbered(a, b)
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
 
 /*
  * The hits by contact; NULL if one must be computed anew, or if none has an
@@ -383,8 +398,11 @@ sort_hits(Run *run, List *hits)
 	}
 	if (!touched)
 		return NULL;
-	qsort_arg(sorted, count, sizeof(SortedHit), compare_hits,
-			  &run->model->contact_key);
+	if (run->model->contact_key.type == INT8OID)
+		sort_numbered(sorted, count);
+	else
+		qsort_arg(sorted, count, sizeof(SortedHit), compare_hits,
+				  &run->model->contact_key);
 	return sorted;
 }
 
@@ -398,6 +416,7 @@ gather_contact(Run *run, StateReader *reader, MemoryContext scratch,
 {
 	bool		touched = false;
 	bool		rules = false;
+	StateRow   *state = NULL;
 	Work	   *work;
 
 	for (int i = 0; i < count; i++)
@@ -409,19 +428,24 @@ gather_contact(Run *run, StateReader *reader, MemoryContext scratch,
 	{
 		MemoryContext old = MemoryContextSwitchTo(scratch);
 
-		if (hits_are_settled(run, hits, count,
-							 state_read(reader, hits[0]->contact)))
+		state = state_read(reader, hits[0]->contact);
+		if (hits_are_settled(run, hits, count, state))
 		{
 			touched = false;
 			counter_add(COUNT_SETTLED, 1);
 		}
 		MemoryContextSwitchTo(old);
-		MemoryContextReset(scratch);
+		if (touched && state != NULL)
+			state = state_copy(state);
+		if (scratch != old)
+			MemoryContextReset(scratch);
 	}
 	if (!touched && !rules)
 		return;
 	work = prepare_append_work(run, hits[0]->contact);
 	work->touched = touched;
+	if (touched)
+		work->seen = state;
 	for (int i = 0; i < count; i++)
 		work->hits = lappend(work->hits, hits[i]);
 }
@@ -437,6 +461,7 @@ prepare_gather_unsettled(Run *run, List *hits)
 {
 	KeyType    *key = &run->model->contact_key;
 	int			count = list_length(hits);
+	bool		few = count <= FEW_HITS;
 	int			ncontacts = 0;
 	SortedHit  *sorted;
 	Hit		  **own;
@@ -465,8 +490,9 @@ prepare_gather_unsettled(Run *run, List *hits)
 	if (!stripe_share(run->model, contacts, ncontacts))
 		return false;
 
-	scratch = AllocSetContextCreate(CurrentMemoryContext, "lifecycle states",
-									ALLOCSET_SMALL_SIZES);
+	scratch = few ? CurrentMemoryContext :
+		AllocSetContextCreate(CurrentMemoryContext, "lifecycle states",
+							  ALLOCSET_SMALL_SIZES);
 	reader = state_begin_read(run->model);
 	for (int i = 0; i < ncontacts; i++)
 	{
@@ -475,111 +501,10 @@ prepare_gather_unsettled(Run *run, List *hits)
 					   first[i + 1] - first[i]);
 	}
 	state_end_read(reader);
-	MemoryContextDelete(scratch);
+	if (!few)
+		MemoryContextDelete(scratch);
 	run->settled_dropped = true;
 	return true;
-}
-
-/*
- * The statement that reads contacts, and locks them or those that nobody else
- * has locked.
- */
-static SPIPlanPtr
-lock_plan(Model *model, PlanId id)
-{
-	AppTable   *contacts = &model->table[CONTACTS];
-	const char *key = contacts->column[ROLE_KEY].quoted;
-	StringInfoData sql;
-
-	if (model->plan[id] != NULL)
-		return model->plan[id];
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT c.%s, c, ", key);
-	if (contacts->column[ROLE_COMPANY].attno != 0)
-		appendStringInfo(&sql, "(c.%s)::%s",
-						 contacts->column[ROLE_COMPANY].quoted,
-						 model->company_key.name);
-	else
-		appendStringInfo(&sql, "NULL::%s", model->company_key.name);
-	appendStringInfo(&sql, " FROM %s AS c", contacts->name);
-	appendStringInfo(&sql, " WHERE c.%s OPERATOR(pg_catalog.=) ANY ($1)"
-					 " ORDER BY c.%s", key, key);
-	if (id != PLAN_READ_CONTACTS)
-		appendStringInfo(&sql, " FOR NO KEY UPDATE OF c%s",
-						 id == PLAN_SKIP_CONTACTS ? " SKIP LOCKED" : "");
-	model->plan[id] = query_prepare(sql.data, 1, &model->contact_key.array);
-	return model->plan[id];
-}
-
-/*
- * Lock some of the contacts and read their rows.  Those that time made due
- * may be left for another time, but not those whom what it did concerns.
- */
-void
-prepare_lock_some(Run *run, Datum *contacts, int count)
-{
-	Model	   *model = run->model;
-	PlanId		id = run->no_lock ? PLAN_READ_CONTACTS :
-		run->skip_locked && run->round == 0 ? PLAN_SKIP_CONTACTS :
-		PLAN_LOCK_CONTACTS;
-	Datum		keys = key_array(&model->contact_key, contacts, count);
-	UserSpan	span;
-	uint64		rows;
-
-	span_write(&span, model->table[CONTACTS].owner);
-	rows = query_execute(lock_plan(model, id), &keys, NULL);
-	span_end(&span);
-	for (uint64 i = 0; i < rows; i++)
-	{
-		bool		isnull;
-		Work	   *work = run_find_work(run, query_value(i, 1, &isnull));
-		Datum		value;
-
-		if (work == NULL)
-			continue;
-		work->found = true;
-		work->row = run_copy_row(query_value(i, 2, &isnull));
-		value = query_value(i, 3, &work->company_null);
-		if (!work->company_null)
-			work->company = key_copy(&model->company_key, value);
-	}
-	SPI_freetuptable(SPI_tuptable);
-}
-
-/*
- * Contacts of a wave that catches up for an UPDATE of them are judged by
- * their rows before it (step.c).
- */
-static void
-read_old_rows(Run *run, Datum *contacts, int count)
-{
-	Model	   *model = run->model;
-	Snapshot	before = step_snapshot(run, CONTACTS);
-	Datum		keys;
-	UserSpan	span;
-	uint64		rows;
-
-	if (before == NULL)
-		return;
-	keys = key_array(&model->contact_key, contacts, count);
-	span_write(&span, model->table[CONTACTS].owner);
-	rows = query_execute_at(lock_plan(model, PLAN_READ_CONTACTS), &keys, NULL,
-							before);
-	span_end(&span);
-	for (uint64 i = 0; i < rows; i++)
-	{
-		bool		isnull;
-		Work	   *work = run_find_work(run, query_value(i, 1, &isnull));
-		Datum		value;
-
-		if (work == NULL || !work->found)
-			continue;
-		work->old_row = run_copy_row(query_value(i, 2, &isnull));
-		value = query_value(i, 3, &work->company_null);
-		if (!work->company_null)
-			work->company = key_copy(&model->company_key, value);
-	}
-	SPI_freetuptable(SPI_tuptable);
 }
 
 /*
@@ -661,7 +586,7 @@ keep_orphans(Run *run, Datum *contacts, int count)
 	UserSpan	span;
 	StateRow   *orphan = state_new(0);
 	int			nothers = 0;
-	Datum	   *others = palloc(count * sizeof(Datum));
+	Work	  **others = palloc(count * sizeof(Work *));
 
 	if (model->plan[PLAN_ORPHAN_INSERT] == NULL)
 	{
@@ -691,10 +616,13 @@ keep_orphans(Run *run, Datum *contacts, int count)
 			work->written = true;
 	}
 	for (int i = 0; i < count; i++)
-		if (!run_find_work(run, contacts[i])->written)
-			others[nothers++] = contacts[i];
-	if (nothers > 0)
-		prepare_lock_some(run, others, nothers);
+	{
+		Work	   *work = run_find_work(run, contacts[i]);
+
+		if (!work->written)
+			others[nothers++] = work;
+	}
+	lock_contacts(run, others, nothers);
 }
 
 static bool
@@ -748,12 +676,8 @@ prepare_lock_contacts(Run *run)
 	Datum	   *contacts = palloc(run->nworks * sizeof(Datum));
 	int			count = 0;
 
-	for (int i = 0; i < run->nworks; i++)
-		contacts[count++] = run->works[i]->contact;
-	prepare_lock_some(run, contacts, count);
-	read_old_rows(run, contacts, count);
-
-	count = 0;
+	lock_contacts(run, run->works, run->nworks);
+	lock_read_before(run, run->works, run->nworks);
 	for (int i = 0; i < run->nworks; i++)
 		if (!run->works[i]->found && has_new_event(run->works[i]))
 			contacts[count++] = run->works[i]->contact;

@@ -18,6 +18,5 @@ extern void prepare_drop_settled(Run *run);
 extern void prepare_exclude_shortcuts(Run *run);
 extern void prepare_lock_contacts(Run *run);
 extern void prepare_read_companies(Run *run);
-extern void prepare_lock_some(Run *run, Datum *contacts, int count);
 
 #endif							/* LIFECYCLE_PREPARE_H */

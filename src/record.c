@@ -13,6 +13,7 @@
  */
 #include "lifecycle.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
@@ -159,6 +160,7 @@ record_states(Run *run)
 			step_note_due(run, work);
 		packed = state_pack(work->state);
 		if (work->had_state &&
+			work->state->xmin == GetCurrentTransactionIdIfAny() &&
 			state_overwrite(model, &work->state->tid, work->state->due,
 							work_clock(run, work), packed))
 		{
@@ -241,7 +243,7 @@ add_history(Run *run, Bulk *rows, const StageChange *change, bool stage)
 	nulls[10] = reason.rule == NULL;
 	values[11] = TEXT_OR_NULL(reason.text);
 	nulls[11] = reason.text == NULL;
-	values[12] = CStringGetTextDatum(run->role);
+	values[12] = CStringGetTextDatum(run_role(run));
 	bulk_add(rows, values, nulls);
 }
 
@@ -434,7 +436,7 @@ record_deal_changes(Run *run, List *changes)
 		nulls[12] = reason.rule == NULL;
 		values[13] = TEXT_OR_NULL(reason.text);
 		nulls[13] = reason.text == NULL;
-		values[14] = CStringGetTextDatum(run->role);
+		values[14] = CStringGetTextDatum(run_role(run));
 		bulk_add(rows, values, nulls);
 		if (change->from_stage == NULL)
 			run->tally->deals++;

@@ -93,6 +93,10 @@ load_key_type(KeyType *key, Oid type, Oid collation)
 	key->align = cache->typalign;
 	key->collation = OidIsValid(collation) ? collation : cache->typcollation;
 	key->opfamily = cache->btree_opf;
+	key->equals = get_opcode(get_opfamily_member(cache->btree_opf,
+												 cache->btree_opintype,
+												 cache->btree_opintype,
+												 BTEqualStrategyNumber));
 	fmgr_info_cxt(cache->cmp_proc, &key->compare, CurrentMemoryContext);
 	if (OidIsValid(cache->hash_proc))
 		fmgr_info_cxt(cache->hash_proc, &key->hash, CurrentMemoryContext);

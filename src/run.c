@@ -282,7 +282,7 @@ run_start(Model *model)
 	run->round_context = AllocSetContextCreate(context, "lifecycle round",
 											   ALLOCSET_DEFAULT_SIZES);
 	run->subid = GetCurrentSubTransactionId();
-	run->role = GetUserNameFromId(GetUserId(), false);
+	run->role = GetUserId();
 	run->clock = GetCurrentTransactionStartTimestamp();
 	run->command = ActiveSnapshotSet() ? GetActiveSnapshot()->curcid :
 		FirstCommandId;
@@ -301,6 +301,16 @@ run_start(Model *model)
 	run->outer = run_stack;
 	run_stack = run;
 	return run;
+}
+
+/*
+ * run_role: the name of whoever made the statement, in the current memory
+ * context.
+ */
+char *
+run_role(const Run *run)
+{
+	return GetUserNameFromId(run->role, false);
 }
 
 static void

@@ -169,6 +169,7 @@ typedef struct Work
 	HeapTuple	company_row;	/* its company, or NULL */
 	Datum		company;
 	bool		company_null;
+	StateRow   *seen;			/* its state before it was locked, or NULL */
 	StateRow   *state;
 	List	   *segments;		/* ids to evaluate */
 	Bitmapset  *segment_set;	/* the same, while changes are applied */
@@ -220,7 +221,7 @@ typedef struct Run
 	CommandId	command;		/* of the statement that the run is about */
 	int			statement_on;	/* the TableKind that it changes, or -1 */
 	bool		rewind;			/* states of a later clock go back to this one */
-	char	   *role;			/* whoever made the statement */
+	Oid			role;			/* whoever made the statement */
 	Reason		reason;			/* of changes that no rule made */
 	bool		quiet;			/* rows that were there before: rules move stages
 								 * and statuses only */
@@ -285,6 +286,7 @@ extern HeapTuple run_copy_row(Datum composite);
 extern void run_record_stage_changes(Run *run);
 extern void run_work(Run *run);
 extern TimestampTz run_clock(Model *model);
+extern char *run_role(const Run *run);
 
 /*
  * The instant at which a contact is decided about.

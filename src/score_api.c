@@ -20,6 +20,7 @@
 
 #include "api.h"
 #include "evaluate.h"
+#include "lock.h"
 #include "prepare.h"
 #include "refresh.h"
 #include "score.h"
@@ -52,7 +53,7 @@ read_contact(Run *run, Datum contact, const char *text)
 	run->works_allocated = 1;
 	run->works = palloc(sizeof(Work *));
 	work = prepare_append_work(run, contact);
-	prepare_lock_some(run, &contact, 1);
+	lock_contacts(run, run->works, 1);
 	prepare_read_companies(run);
 	if (!work->found)
 		ereport(ERROR,

@@ -153,6 +153,22 @@ state_unpack(const bytea *packed)
 }
 
 /*
+ * state_copy: a state in the current memory context.
+ */
+StateRow *
+state_copy(const StateRow *row)
+{
+	StateRow   *copy = palloc(sizeof(StateRow));
+
+	*copy = *row;
+	copy->atoms = palloc(row->atoms_allocated * sizeof(AtomState));
+	memcpy(copy->atoms, row->atoms, row->natoms * sizeof(AtomState));
+	copy->segments = palloc(row->segments_allocated * sizeof(int));
+	memcpy(copy->segments, row->segments, row->nsegments * sizeof(int));
+	return copy;
+}
+
+/*
  * An entry that says what no entry says is left out.
  */
 static bool

@@ -10,6 +10,7 @@
 
 #include "access/genam.h"
 #include "access/relscan.h"
+#include "access/skey.h"
 #include "executor/tuptable.h"
 #include "utils/snapshot.h"
 
@@ -39,6 +40,7 @@ typedef struct StateRow
 	TimestampTz due;			/* the earliest due of its atoms */
 	ItemPointerData tid;		/* where the row was read; invalid if it was not
 								 * read from the table */
+	TransactionId xmin;			/* who made the row that was read */
 	int			natoms;			/* sorted by id */
 	int			atoms_allocated;
 	AtomState  *atoms;
@@ -51,19 +53,22 @@ typedef struct StateRow
 typedef struct StateReader
 {
 	Model	   *model;
+	MemoryContext context;		/* of all this */
 	Relation	table;
-	Relation	index;
 	Snapshot	snapshot;
-	BlockNumber blocks;			/* of the table, when it was opened */
-	IndexScanDesc scan;
+	BlockNumber blocks;			/* the table has so many at least */
 	TupleTableSlot *slot;
-	RegProcedure equals;
+	struct IndexFetchTableData *fetch;	/* NULL before its first use */
+	Relation	index;			/* the primary key; NULL before the first search */
+	IndexScanDesc scan;
+	ScanKeyData key;
 } StateReader;
 
 /* state_table.c: rows found, and overwritten in place */
 extern StateReader *state_begin_read(Model *model);
 extern StateReader *state_begin_read_at(Model *model, Snapshot snapshot);
 extern StateRow *state_read(StateReader *reader, Datum contact);
+extern bool state_is_current(StateReader *reader, const StateRow *row);
 extern void state_end_read(StateReader *reader);
 
 extern bool state_overwrite(Model *model, const ItemPointerData *tid,
@@ -73,6 +78,7 @@ extern bool state_overwrite(Model *model, const ItemPointerData *tid,
 /* state.c: the packed state */
 extern StateRow *state_new(int known);
 extern StateRow *state_unpack(const bytea *packed);
+extern StateRow *state_copy(const StateRow *row);
 extern bytea *state_pack(const StateRow *row);
 extern AtomState *state_atom(StateRow *row, int id);
 extern AtomState *state_make_atom(StateRow *row, int id);

@@ -57,6 +57,24 @@
 #define ATTR_STATE		4
 
 /*
+ * Open the primary key, which only a search needs.
+ */
+static void
+open_index(StateReader *reader)
+{
+	Model	   *model = reader->model;
+
+	if (reader->index != NULL)
+		return;
+	reader->index = index_open(model->state_index, AccessShareLock);
+	reader->scan = compat_index_beginscan(reader->table, reader->index,
+										  reader->snapshot, 1);
+	ScanKeyEntryInitialize(&reader->key, 0, 1, BTEqualStrategyNumber,
+						   InvalidOid, reader->index->rd_indcollation[0],
+						   model->contact_key.equals, (Datum) 0);
+}
+
+/*
  * Remember where all rows are, if it is time to.
  */
 static void
@@ -67,6 +85,7 @@ fill_places(StateReader *reader)
 
 	if (!place_begin_fill(reader->model, reader->table->rd_rel->reltuples))
 		return;
+	open_index(reader);
 	scan = compat_index_beginscan(reader->table, reader->index,
 								  reader->snapshot, 0);
 	scan->xs_want_itup = true;
@@ -85,8 +104,9 @@ fill_places(StateReader *reader)
 }
 
 /*
- * state_begin_read: open a look-up.  Takes AccessShareLock on contact_state
- * and its primary key, kept to the end of the transaction.  Our own changes
+ * state_begin_read: open a look-up.  Takes AccessShareLock on contact_state,
+ * and for a search on its primary key, kept to the end of the transaction,
+ * and allocates in the current memory context.  Our own changes
  * so far are visible to it, and what others have committed until now.
  */
 StateReader *
@@ -102,21 +122,21 @@ state_begin_read(Model *model)
 StateReader *
 state_begin_read_at(Model *model, Snapshot snapshot)
 {
-	StateReader *reader = palloc(sizeof(StateReader));
+	StateReader *reader = palloc0(sizeof(StateReader));
+	BlockNumber known;
 
 	reader->model = model;
+	reader->context = CurrentMemoryContext;
 	reader->table = table_open(model->state_relid, AccessShareLock);
-	reader->index = index_open(model->state_index, AccessShareLock);
 	reader->snapshot = RegisterSnapshot(snapshot);
-	reader->equals =
-		get_opcode(get_opfamily_member(reader->index->rd_opfamily[0],
-									   reader->index->rd_opcintype[0],
-									   reader->index->rd_opcintype[0],
-									   BTEqualStrategyNumber));
-	reader->blocks = RelationGetNumberOfBlocks(reader->table);
+
+	/*
+	 * The size that this session last knew spares a system call.  The table
+	 * is not smaller: whoever cuts it off has told us before we had the lock.
+	 */
+	known = RelationGetSmgr(reader->table)->smgr_cached_nblocks[MAIN_FORKNUM];
+	reader->blocks = known != InvalidBlockNumber ? known : 0;
 	reader->slot = table_slot_create(reader->table, NULL);
-	reader->scan = compat_index_beginscan(reader->table, reader->index,
-										  reader->snapshot, 1);
 	if (OidIsValid(model->contact_key.hash.fn_oid))
 		fill_places(reader);
 	return reader;
@@ -125,12 +145,30 @@ state_begin_read_at(Model *model, Snapshot snapshot)
 void
 state_end_read(StateReader *reader)
 {
-	index_endscan(reader->scan);
+	if (reader->fetch != NULL)
+		table_index_fetch_end(reader->fetch);
+	if (reader->index != NULL)
+	{
+		index_endscan(reader->scan);
+		index_close(reader->index, NoLock);
+	}
 	ExecDropSingleTupleTableSlot(reader->slot);
 	UnregisterSnapshot(reader->snapshot);
-	index_close(reader->index, NoLock);
 	table_close(reader->table, NoLock);
 	pfree(reader);
+}
+
+/*
+ * Is this an address in the table?
+ */
+static bool
+is_within(StateReader *reader, const ItemPointerData *address)
+{
+	BlockNumber block = ItemPointerGetBlockNumber(address);
+
+	if (block >= reader->blocks)
+		reader->blocks = RelationGetNumberOfBlocks(reader->table);
+	return block < reader->blocks;
 }
 
 /*
@@ -143,10 +181,16 @@ is_at(StateReader *reader, ItemPointerData address, Datum contact)
 	bool		again = false;
 	bool		isnull;
 
-	return ItemPointerGetBlockNumber(&address) < reader->blocks &&
-		table_index_fetch_tuple(reader->scan->xs_heapfetch, &address,
-								reader->snapshot, reader->slot, &again,
-								NULL) &&
+	if (reader->fetch == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(reader->context);
+
+		reader->fetch = table_index_fetch_begin(reader->table);
+		MemoryContextSwitchTo(old);
+	}
+	return is_within(reader, &address) &&
+		table_index_fetch_tuple(reader->fetch, &address, reader->snapshot,
+								reader->slot, &again, NULL) &&
 		key_compare(&reader->model->contact_key,
 					slot_getattr(reader->slot, ATTR_CONTACT, &isnull),
 					contact) == 0;
@@ -159,23 +203,21 @@ is_at(StateReader *reader, ItemPointerData address, Datum contact)
 static bool
 search(StateReader *reader, Datum contact, ItemPointer address)
 {
-	ScanKeyData scankey;
 	MemoryContext old;
 	ItemPointer next;
 	bool		found = false;
 
 	counter_add(COUNT_STATE_SEARCHES, 1);
-	ScanKeyEntryInitialize(&scankey, 0, 1, BTEqualStrategyNumber, InvalidOid,
-						   reader->index->rd_indcollation[0],
-						   reader->equals, contact);
 
 	/*
 	 * The scan keeps memory of its own from one call to the next (the list of
 	 * dead index entries), so it must not come from a context that the caller
 	 * resets in between.
 	 */
-	old = MemoryContextSwitchTo(GetMemoryChunkContext(reader));
-	index_rescan(reader->scan, &scankey, 1, NULL, 0);
+	old = MemoryContextSwitchTo(reader->context);
+	open_index(reader);
+	reader->key.sk_argument = contact;
+	index_rescan(reader->scan, &reader->key, 1, NULL, 0);
 	while (!found && (next = index_getnext_tid(reader->scan,
 											   ForwardScanDirection)) != NULL)
 	{
@@ -184,6 +226,16 @@ search(StateReader *reader, Datum contact, ItemPointer address)
 	}
 	MemoryContextSwitchTo(old);
 	return found;
+}
+
+static TransactionId
+slot_xmin(TupleTableSlot *slot)
+{
+	bool		isnull;
+
+	return DatumGetTransactionId(slot_getsysattr(slot,
+												 MinTransactionIdAttributeNumber,
+												 &isnull));
 }
 
 /*
@@ -214,11 +266,32 @@ state_read(StateReader *reader, Datum contact)
 	value = slot_getattr(reader->slot, ATTR_STATE, &isnull);
 	row = state_unpack(DatumGetByteaPP(value));
 	row->tid = reader->slot->tts_tid;
+	row->xmin = slot_xmin(reader->slot);
 	value = slot_getattr(reader->slot, ATTR_CLOCK, &isnull);
 	row->clock = isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
 	value = slot_getattr(reader->slot, ATTR_DUE, &isnull);
 	row->due = isnull ? NOT_DUE : DatumGetTimestampTz(value);
 	return row;
+}
+
+/*
+ * state_is_current: is a state that was read the newest one still?
+ *
+ * A row version does not change, unless the transaction that made it writes it
+ * over, so that a version which is still visible is the state.  Where it stood
+ * there may be another one by now; that has another xmin, as who made this one
+ * had committed when it was read, or is this very transaction.  Nothing may
+ * have been written by this transaction in between.
+ */
+bool
+state_is_current(StateReader *reader, const StateRow *row)
+{
+	ItemPointerData address = row->tid;
+
+	return is_within(reader, &address) &&
+		table_tuple_fetch_row_version(reader->table, &address,
+									  reader->snapshot, reader->slot) &&
+		slot_xmin(reader->slot) == row->xmin;
 }
 
 /*

@@ -42,6 +42,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "lock.h"
 #include "prepare.h"
 #include "replay.h"
 #include "step.h"
@@ -603,18 +604,17 @@ void
 step_catch_up(Run *run, Work **works, int count)
 {
 	DueContact *due = palloc(count * sizeof(DueContact));
-	Datum	   *contacts = palloc(count * sizeof(Datum));
 	Tally		tally = {0};
 
 	for (int i = 0; i < count; i++)
 	{
-		contacts[i] = due[i].contact = works[i]->contact;
+		due[i].contact = works[i]->contact;
 		due[i].due = works[i]->state->due;
 		due[i].again = due[i].afresh = false;
 	}
 	qsort(due, count, sizeof(DueContact), compare_due);
 	step_contacts(run->model, due, count, run->clock, run, false, &tally);
-	prepare_lock_some(run, contacts, count);
+	lock_contacts(run, works, count);
 	if (run->companies_read)
 	{
 		run->companies_read = false;

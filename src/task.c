@@ -163,7 +163,7 @@ add_task(Run *run, Bulk *rows, const Action *action)
 	texts[10] = action->cause;
 	texts[11] = action->rule->name;
 	texts[12] = action->event != NULL ? action->event->entry->name : NULL;
-	texts[14] = run->role;
+	texts[14] = run_role(run);
 	for (int i = 0; i < COLUMNS; i++)
 	{
 		values[i] = TEXT_OR_NULL(texts[i]);

@@ -123,6 +123,15 @@ transition_begin(TriggerData *trigdata, Tuplestorestate *store,
 	return transition;
 }
 
+/*
+ * transition_count: how many rows there are.
+ */
+int64
+transition_count(const Transition *transition)
+{
+	return tuplestore_tuple_count(transition->store);
+}
+
 void
 transition_rewind(Transition *transition)
 {

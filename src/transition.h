@@ -34,6 +34,7 @@ extern Transition *transition_begin(TriggerData *trigdata,
 									Model *model, TableKind kind,
 									TupleConversionMap *map);
 extern TupleTableSlot *transition_next(Transition *transition);
+extern int64 transition_count(const Transition *transition);
 extern void transition_rewind(Transition *transition);
 extern void transition_end(Transition *transition);
 extern char *slot_text(TupleTableSlot *slot, const Column *column);
