@@ -5,7 +5,7 @@
  *
  * A round locks the rows of its contacts FOR NO KEY UPDATE, in key order (run.c
  * says why).  Every change pays for that, so rows of an ordinary table with a
- * primary key are looked up there and locked one by one, as the executor's node
+ * primary key are looked up (find.c) and locked one by one, as the executor's node
  * LockRows locks them: on the newest snapshot; with the row's latest version
  * if others updated it while we waited, provided that it still has the key;
  * without the row if they deleted it; and with a serialization failure in
@@ -28,18 +28,17 @@
  */
 #include "lifecycle.h"
 
-#include "access/genam.h"
+#include "access/heaptoast.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
-#include "access/heaptoast.h"
 #include "access/xact.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "counter.h"
+#include "find.h"
 #include "lock.h"
 #include "transition.h"
 
@@ -110,30 +109,30 @@ lock_by_plan(Run *run, PlanId id, Work **works, int count)
 }
 
 /*
- * The primary key, opened, if contacts can be locked by it; or NULL.
+ * The primary key, if contacts can be locked by it, or InvalidOid.
  */
-static Relation
-open_key(Model *model, Relation rel)
+static Oid
+usable_key(Model *model, Relation rel)
 {
 	const Column *key = &model->table[CONTACTS].column[ROLE_KEY];
-	Oid			indexid;
+	Oid			index_id;
 	Relation	index;
+	bool		usable;
 
 	if (rel->rd_rel->relkind != RELKIND_RELATION || rel->rd_rel->relhassubclass ||
 		(rel->rd_rel->relrowsecurity && rel->rd_rel->relforcerowsecurity) ||
 		compat_has_virtual(RelationGetDescr(rel)))
-		return NULL;
-	indexid = compat_primary_key_index(rel);
-	if (!OidIsValid(indexid))
-		return NULL;
-	index = index_open(indexid, RowShareLock);
-	if (index->rd_index->indnkeyatts == 1 &&
+		return InvalidOid;
+	index_id = compat_primary_key_index(rel);
+	if (!OidIsValid(index_id))
+		return InvalidOid;
+	index = index_open(index_id, RowShareLock);
+	usable = index->rd_index->indnkeyatts == 1 &&
 		index->rd_index->indkey.values[0] == key->attno &&
 		index->rd_opfamily[0] == model->contact_key.opfamily &&
-		index->rd_indcollation[0] == model->contact_key.collation)
-		return index;
+		index->rd_indcollation[0] == model->contact_key.collation;
 	index_close(index, NoLock);
-	return NULL;
+	return usable ? index_id : InvalidOid;
 }
 
 static bool
@@ -153,16 +152,16 @@ has_key(Model *model, TupleTableSlot *slot, Datum contact)
  * to wait.
  */
 static bool
-lock_row(Run *run, Relation rel, TupleTableSlot *slot, Snapshot snapshot,
-		 LockWaitPolicy policy, Datum contact)
+lock_row(Run *run, Finder *finder, LockWaitPolicy policy, Datum contact)
 {
+	TupleTableSlot *slot = finder->slot;
 	ItemPointerData address = slot->tts_tid;
 	uint8		flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
 	TM_FailureData failure;
 
 	if (!IsolationUsesXactSnapshot())
 		flags |= TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
-	switch (table_tuple_lock(rel, &address, snapshot, slot,
+	switch (table_tuple_lock(finder->table, &address, finder->snapshot, slot,
 							 GetCurrentCommandId(true),
 							 LockTupleNoKeyExclusive, policy, flags,
 							 &failure))
@@ -199,14 +198,14 @@ copy_row(Relation rel, TupleTableSlot *slot)
 }
 
 static void
-keep_row(Model *model, Work *work, Relation rel, TupleTableSlot *slot)
+keep_row(Model *model, Work *work, const Finder *finder)
 {
 	const Column *link = &model->table[CONTACTS].column[ROLE_COMPANY];
-	Datum		company = slot_key(slot, link, &model->company_key,
+	Datum		company = slot_key(finder->slot, link, &model->company_key,
 								   &work->company_null);
 
 	work->found = true;
-	work->row = copy_row(rel, slot);
+	work->row = copy_row(finder->table, finder->slot);
 	if (!work->company_null)
 		work->company = key_copy(&model->company_key, company);
 }
@@ -219,37 +218,27 @@ lock_directly(Run *run, LockWaitPolicy policy, Work **works, int count)
 {
 	Model	   *model = run->model;
 	Relation	rel = table_open(model->table[CONTACTS].relid, RowShareLock);
-	Relation	index = open_key(model, rel);
-	Snapshot	snapshot;
-	IndexScanDesc scan;
-	ScanKeyData key;
-	TupleTableSlot *slot;
+	Oid			index_id = usable_key(model, rel);
+	Finder	   *finder;
 
-	if (index == NULL)
+	if (!OidIsValid(index_id))
 	{
 		table_close(rel, NoLock);
 		return false;
 	}
 	CommandCounterIncrement();
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	scan = compat_index_beginscan(rel, index, snapshot, 1);
-	slot = table_slot_create(rel, NULL);
-	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid,
-						   index->rd_indcollation[0],
-						   model->contact_key.equals, (Datum) 0);
+	finder = find_begin(rel, index_id, RowShareLock,
+						model->table[CONTACTS].column[ROLE_KEY].attno,
+						&model->contact_key, model->context,
+						&model->contact_places, GetLatestSnapshot());
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		key.sk_argument = works[i]->contact;
-		index_rescan(scan, &key, 1, NULL, 0);
-		if (index_getnext_slot(scan, ForwardScanDirection, slot) &&
-			lock_row(run, rel, slot, snapshot, policy, works[i]->contact))
-			keep_row(model, works[i], rel, slot);
+		if (find_row(finder, works[i]->contact) &&
+			lock_row(run, finder, policy, works[i]->contact))
+			keep_row(model, works[i], finder);
 	}
-	ExecDropSingleTupleTableSlot(slot);
-	index_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	index_close(index, NoLock);
+	find_end(finder);
 	table_close(rel, NoLock);
 	return true;
 }

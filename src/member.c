@@ -304,6 +304,28 @@ write_left(Model *model, Bulk *rows)
 	span_end(&span);
 }
 
+/* The latest string that was made a text value; most rows have the same. */
+typedef struct LatestText
+{
+	const char *string;			/* NULL: none yet */
+	Datum		text;
+} LatestText;
+
+/*
+ * A string as a text value, in the current memory context.  Strings are
+ * told apart by their address: those given must outlive the round.
+ */
+static Datum
+latest_text(LatestText *latest, const char *string)
+{
+	if (latest->string != string)
+	{
+		latest->string = string;
+		latest->text = CStringGetTextDatum(string);
+	}
+	return latest->text;
+}
+
 /*
  * member_record: write who entered and left which segment in this round.
  */
@@ -315,6 +337,9 @@ member_record(Run *run)
 	Bulk	   *entered = bulk_create(MEMBER_COLUMNS, types);
 	Bulk	   *left = bulk_create(MEMBER_COLUMNS + 1, types);
 	TimestampTz noticed = GetCurrentTimestamp();
+	LatestText	latest_cause = {0};
+	LatestText	latest_event = {0};
+	LatestText	latest_name = {0};
 
 	for (int i = 0; i < run->nworks; i++)
 	{
@@ -330,12 +355,13 @@ member_record(Run *run)
 		values[MEMBER_NOTICED_AT] = TimestampTzGetDatum(noticed);
 		values[MEMBER_CONTACT] = work->contact;
 		values[MEMBER_CAUSE] =
-			CStringGetTextDatum(member_cause(run, work, &event));
+			latest_text(&latest_cause, member_cause(run, work, &event));
 		nulls[MEMBER_EVENT_AT] = nulls[MEMBER_EVENT] = event == NULL;
 		if (event != NULL)
 		{
 			values[MEMBER_EVENT_AT] = TimestampTzGetDatum(event->time);
-			values[MEMBER_EVENT] = CStringGetTextDatum(event->entry->name);
+			values[MEMBER_EVENT] = latest_text(&latest_event,
+											   event->entry->name);
 		}
 		foreach(cell, work->changes)
 		{
@@ -345,8 +371,8 @@ member_record(Run *run)
 				Int64GetDatum(nextval_internal(model->segment_change, false));
 			values[MEMBER_SEGMENT] = Int32GetDatum(change->segment->id);
 			if (!change->entered)
-				values[MEMBER_NAME] =
-					CStringGetTextDatum(change->segment->name);
+				values[MEMBER_NAME] = latest_text(&latest_name,
+												  change->segment->name);
 			bulk_add(change->entered ? entered : left, values, nulls);
 			counter_add(COUNT_MEMBERSHIPS, 1);
 			if (change->entered)

@@ -234,7 +234,8 @@ typedef struct Model
 	PredicateScope scope;
 	Oid			state_relid;	/* contact_state and its primary key */
 	Oid			state_index;
-	Places	   *places;			/* place.c's; NULL before its first use */
+	Places	   *state_places;	/* of rows of contact_state, and of contacts; */
+	Places	   *contact_places; /* NULL before their first use */
 	Oid			membership_relid;	/* and its primary key */
 	Oid			membership_index;
 	Oid			past_relid;		/* past_membership */

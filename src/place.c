@@ -1,13 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * place.c
- *	  Where this session found rows of contact_state.
+ *	  Where this session found rows of a table.
  *
- * The better part of looking a state up is the way down the primary key.  So
- * a session remembers where the index pointed for the rows that it read, and
- * state_table.c looks there first.  Nothing has to be kept in step with what
- * others do: state_table.c takes what it finds only if it is the contact's, and
- * asks the index if not.
+ * The better part of looking a row up is the way down the index.  So a session
+ * remembers where the index pointed for the rows that it read, and find.c looks
+ * there first.  Nothing has to be kept in step with what others do: find.c takes
+ * what it finds only if it has the key, and asks the index if not.
  *
  * What is remembered is an array of addresses by the hash of the key, each
  * with some more bits of the hash, without the keys.  An address is at one of
@@ -43,6 +42,7 @@ typedef struct Place
 
 struct Places
 {
+	MemoryContext context;
 	uint32		count;			/* a power of two */
 	uint32		asked;			/* look-ups since it was last doubled, or might
 								 * have been */
@@ -65,25 +65,24 @@ most_places(void)
 }
 
 static Place *
-new_places(Model *model, uint32 count)
+new_places(Places *places, uint32 count)
 {
-	return MemoryContextAllocExtended(model->context,
+	return MemoryContextAllocExtended(places->context,
 									  mul_size(count, sizeof(Place)),
 									  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 }
 
-static Places *
-places_of(Model *model)
+/*
+ * place_create: room for places, in this memory context.
+ */
+Places *
+place_create(MemoryContext context)
 {
-	Places	   *places = model->places;
+	Places	   *places = MemoryContextAllocZero(context, sizeof(Places));
 
-	if (places == NULL)
-	{
-		places = MemoryContextAllocZero(model->context, sizeof(Places));
-		places->count = FIRST_PLACES;
-		places->place = new_places(model, FIRST_PLACES);
-		model->places = places;
-	}
+	places->context = context;
+	places->count = FIRST_PLACES;
+	places->place = new_places(places, FIRST_PLACES);
 	return places;
 }
 
@@ -92,7 +91,7 @@ places_of(Model *model)
  * What is in it then stands at each of the places where it may belong.
  */
 static void
-make_room(Model *model, Places *places)
+make_room(Places *places)
 {
 	uint32		count = places->count;
 	bool		often = places->missed > count / 8;
@@ -101,7 +100,7 @@ make_room(Model *model, Places *places)
 	places->asked = places->missed = 0;
 	if (!often || count >= most_places())
 		return;
-	places->place = new_places(model, 2 * count);
+	places->place = new_places(places, 2 * count);
 	memcpy(places->place, old, count * sizeof(Place));
 	memcpy(places->place + count, old, count * sizeof(Place));
 	places->count = 2 * count;
@@ -113,14 +112,13 @@ make_room(Model *model, Places *places)
  * how many.
  */
 int
-place_recall(Model *model, uint32 hash, ItemPointerData *address)
+place_recall(Places *places, uint32 hash, ItemPointerData *address)
 {
-	Places	   *places = places_of(model);
 	Place	   *place;
 	int			found = 0;
 
 	if (places->asked++ >= places->count)
-		make_room(model, places);
+		make_room(places);
 	place = &places->place[hash & (places->count - 1) & ~1];
 	for (int i = 0; i < 2; i++)
 		if (place[i].tag == (uint16) (hash >> 16) &&
@@ -147,10 +145,8 @@ put(Places *places, uint32 hash, const ItemPointerData *address)
  * place_remember: a row was searched for by the index, which pointed there.
  */
 void
-place_remember(Model *model, uint32 hash, const ItemPointerData *address)
+place_remember(Places *places, uint32 hash, const ItemPointerData *address)
 {
-	Places	   *places = places_of(model);
-
 	places->missed++;
 	places->searched++;
 	put(places, hash, address);
@@ -161,9 +157,8 @@ place_remember(Model *model, uint32 hash, const ItemPointerData *address)
  * from end to end?  Then the caller does, and calls place_put for each.
  */
 bool
-place_begin_fill(Model *model, double rows)
+place_begin_fill(Places *places, double rows)
 {
-	Places	   *places = places_of(model);
 	uint32		most = most_places();
 
 	if (rows < WORTH_FILLING || 2 * rows > most ||
@@ -176,13 +171,13 @@ place_begin_fill(Model *model, double rows)
 		pfree(places->place);
 		while (places->count < 2 * rows)
 			places->count *= 2;
-		places->place = new_places(model, places->count);
+		places->place = new_places(places, places->count);
 	}
 	return true;
 }
 
 void
-place_put(Model *model, uint32 hash, const ItemPointerData *address)
+place_put(Places *places, uint32 hash, const ItemPointerData *address)
 {
-	put(model->places, hash, address);
+	put(places, hash, address);
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * place.h
- *	  Where this session found rows of contact_state.
+ *	  Where this session found rows of a table.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,11 +10,12 @@
 
 #include "model.h"
 
-extern int	place_recall(Model *model, uint32 hash, ItemPointerData *address);
-extern void place_remember(Model *model, uint32 hash,
+extern Places *place_create(MemoryContext context);
+extern int	place_recall(Places *places, uint32 hash, ItemPointerData *address);
+extern void place_remember(Places *places, uint32 hash,
 						   const ItemPointerData *address);
-extern bool place_begin_fill(Model *model, double rows);
-extern void place_put(Model *model, uint32 hash,
+extern bool place_begin_fill(Places *places, double rows);
+extern void place_put(Places *places, uint32 hash,
 					  const ItemPointerData *address);
 
 #endif							/* LIFECYCLE_PLACE_H */

@@ -8,10 +8,7 @@
 #ifndef LIFECYCLE_STATE_H
 #define LIFECYCLE_STATE_H
 
-#include "access/genam.h"
-#include "access/relscan.h"
-#include "access/skey.h"
-#include "executor/tuptable.h"
+#include "storage/itemptr.h"
 #include "utils/snapshot.h"
 
 #include "model.h"
@@ -22,10 +19,10 @@
 /* What is kept of an atom. */
 typedef struct AtomState
 {
-	int			id;
 	int64		count;			/* METHOD_COUNT: events, up to `times`;
 								 * METHOD_WINDOW: 1 if true */
 	TimestampTz due;			/* when the value may change by time alone */
+	int			id;
 	bool		unknown;		/* must be computed from the events */
 } AtomState;
 
@@ -53,15 +50,7 @@ typedef struct StateRow
 typedef struct StateReader
 {
 	Model	   *model;
-	MemoryContext context;		/* of all this */
-	Relation	table;
-	Snapshot	snapshot;
-	BlockNumber blocks;			/* the table has so many at least */
-	TupleTableSlot *slot;
-	struct IndexFetchTableData *fetch;	/* NULL before its first use */
-	Relation	index;			/* the primary key; NULL before the first search */
-	IndexScanDesc scan;
-	ScanKeyData key;
+	struct Finder *finder;
 } StateReader;
 
 /* state_table.c: rows found, and overwritten in place */

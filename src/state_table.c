@@ -3,14 +3,8 @@
  * state_table.c
  *	  The table contact_state: rows found, and overwritten in place.
  *
- * Reading goes directly to the table, on a snapshot taken when the reader is
- * opened: one look-up is all that most events cost.  A row is looked for where
- * the session found it last (place.c), then by the primary key.  What is found
- * in a place is right if it is visible to the snapshot and has the contact's
- * key, which is unique; where a row has moved, or was deleted and its place
- * given to another contact's, it is simply not there.  An address beyond the
- * table's end, which TRUNCATE or VACUUM may have brought nearer, is not
- * followed; while the table is open it cannot come nearer.
+ * Reading goes directly to the table (find.c), on a snapshot taken when the
+ * reader is opened.
  *
  * Writing is done in record.c, with one exception.
  *
@@ -47,7 +41,7 @@
 #include "utils/snapmgr.h"
 
 #include "counter.h"
-#include "place.h"
+#include "find.h"
 #include "state.h"
 
 /* Attribute numbers in contact_state, as model.sql creates it. */
@@ -55,53 +49,6 @@
 #define ATTR_DUE		2
 #define ATTR_CLOCK		3
 #define ATTR_STATE		4
-
-/*
- * Open the primary key, which only a search needs.
- */
-static void
-open_index(StateReader *reader)
-{
-	Model	   *model = reader->model;
-
-	if (reader->index != NULL)
-		return;
-	reader->index = index_open(model->state_index, AccessShareLock);
-	reader->scan = compat_index_beginscan(reader->table, reader->index,
-										  reader->snapshot, 1);
-	ScanKeyEntryInitialize(&reader->key, 0, 1, BTEqualStrategyNumber,
-						   InvalidOid, reader->index->rd_indcollation[0],
-						   model->contact_key.equals, (Datum) 0);
-}
-
-/*
- * Remember where all rows are, if it is time to.
- */
-static void
-fill_places(StateReader *reader)
-{
-	IndexScanDesc scan;
-	ItemPointer address;
-
-	if (!place_begin_fill(reader->model, reader->table->rd_rel->reltuples))
-		return;
-	open_index(reader);
-	scan = compat_index_beginscan(reader->table, reader->index,
-								  reader->snapshot, 0);
-	scan->xs_want_itup = true;
-	index_rescan(scan, NULL, 0, NULL, 0);
-	while ((address = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
-	{
-		bool		isnull;
-		Datum		key = index_getattr(scan->xs_itup, 1, scan->xs_itupdesc,
-										&isnull);
-
-		CHECK_FOR_INTERRUPTS();
-		place_put(reader->model, key_hash(&reader->model->contact_key, key),
-				  address);
-	}
-	index_endscan(scan);
-}
 
 /*
  * state_begin_read: open a look-up.  Takes AccessShareLock on contact_state,
@@ -122,110 +69,26 @@ state_begin_read(Model *model)
 StateReader *
 state_begin_read_at(Model *model, Snapshot snapshot)
 {
-	StateReader *reader = palloc0(sizeof(StateReader));
-	BlockNumber known;
+	StateReader *reader = palloc(sizeof(StateReader));
+	Relation	table = table_open(model->state_relid, AccessShareLock);
 
 	reader->model = model;
-	reader->context = CurrentMemoryContext;
-	reader->table = table_open(model->state_relid, AccessShareLock);
-	reader->snapshot = RegisterSnapshot(snapshot);
-
-	/*
-	 * The size that this session last knew spares a system call.  The table
-	 * is not smaller: whoever cuts it off has told us before we had the lock.
-	 */
-	known = RelationGetSmgr(reader->table)->smgr_cached_nblocks[MAIN_FORKNUM];
-	reader->blocks = known != InvalidBlockNumber ? known : 0;
-	reader->slot = table_slot_create(reader->table, NULL);
-	if (OidIsValid(model->contact_key.hash.fn_oid))
-		fill_places(reader);
+	reader->finder = find_begin(table, model->state_index, AccessShareLock,
+								ATTR_CONTACT, &model->contact_key,
+								model->context, &model->state_places,
+								snapshot);
 	return reader;
 }
 
 void
 state_end_read(StateReader *reader)
 {
-	if (reader->fetch != NULL)
-		table_index_fetch_end(reader->fetch);
-	if (reader->index != NULL)
-	{
-		index_endscan(reader->scan);
-		index_close(reader->index, NoLock);
-	}
-	ExecDropSingleTupleTableSlot(reader->slot);
-	UnregisterSnapshot(reader->snapshot);
-	table_close(reader->table, NoLock);
+	Relation	table = reader->finder->table;
+
+	counter_add(COUNT_STATE_SEARCHES, reader->finder->searches);
+	find_end(reader->finder);
+	table_close(table, NoLock);
 	pfree(reader);
-}
-
-/*
- * Is this an address in the table?
- */
-static bool
-is_within(StateReader *reader, const ItemPointerData *address)
-{
-	BlockNumber block = ItemPointerGetBlockNumber(address);
-
-	if (block >= reader->blocks)
-		reader->blocks = RelationGetNumberOfBlocks(reader->table);
-	return block < reader->blocks;
-}
-
-/*
- * Is the row of the contact at this address, to which the index pointed?
- * Then it is in the slot.
- */
-static bool
-is_at(StateReader *reader, ItemPointerData address, Datum contact)
-{
-	bool		again = false;
-	bool		isnull;
-
-	if (reader->fetch == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(reader->context);
-
-		reader->fetch = table_index_fetch_begin(reader->table);
-		MemoryContextSwitchTo(old);
-	}
-	return is_within(reader, &address) &&
-		table_index_fetch_tuple(reader->fetch, &address, reader->snapshot,
-								reader->slot, &again, NULL) &&
-		key_compare(&reader->model->contact_key,
-					slot_getattr(reader->slot, ATTR_CONTACT, &isnull),
-					contact) == 0;
-}
-
-/*
- * Find the row by the primary key, and where the index points for it; false
- * if there is none.
- */
-static bool
-search(StateReader *reader, Datum contact, ItemPointer address)
-{
-	MemoryContext old;
-	ItemPointer next;
-	bool		found = false;
-
-	counter_add(COUNT_STATE_SEARCHES, 1);
-
-	/*
-	 * The scan keeps memory of its own from one call to the next (the list of
-	 * dead index entries), so it must not come from a context that the caller
-	 * resets in between.
-	 */
-	old = MemoryContextSwitchTo(reader->context);
-	open_index(reader);
-	reader->key.sk_argument = contact;
-	index_rescan(reader->scan, &reader->key, 1, NULL, 0);
-	while (!found && (next = index_getnext_tid(reader->scan,
-											   ForwardScanDirection)) != NULL)
-	{
-		*address = *next;		/* which the next call changes */
-		found = index_fetch_heap(reader->scan, reader->slot);
-	}
-	MemoryContextSwitchTo(old);
-	return found;
 }
 
 static TransactionId
@@ -244,32 +107,21 @@ slot_xmin(TupleTableSlot *slot)
 StateRow *
 state_read(StateReader *reader, Datum contact)
 {
-	Model	   *model = reader->model;
-	bool		remembers = OidIsValid(model->contact_key.hash.fn_oid);
-	uint32		hash = remembers ? key_hash(&model->contact_key, contact) : 0;
-	ItemPointerData address[2];
-	int			places = remembers ? place_recall(model, hash, address) : 0;
+	TupleTableSlot *slot = reader->finder->slot;
 	StateRow   *row;
 	Datum		value;
 	bool		isnull;
 
 	counter_add(COUNT_STATE_READS, 1);
-	while (places > 0 && !is_at(reader, address[places - 1], contact))
-		places--;
-	if (places == 0)
-	{
-		if (!search(reader, contact, &address[0]))
-			return NULL;
-		if (remembers)
-			place_remember(model, hash, &address[0]);
-	}
-	value = slot_getattr(reader->slot, ATTR_STATE, &isnull);
+	if (!find_row(reader->finder, contact))
+		return NULL;
+	value = slot_getattr(slot, ATTR_STATE, &isnull);
 	row = state_unpack(DatumGetByteaPP(value));
-	row->tid = reader->slot->tts_tid;
-	row->xmin = slot_xmin(reader->slot);
-	value = slot_getattr(reader->slot, ATTR_CLOCK, &isnull);
+	row->tid = slot->tts_tid;
+	row->xmin = slot_xmin(slot);
+	value = slot_getattr(slot, ATTR_CLOCK, &isnull);
 	row->clock = isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
-	value = slot_getattr(reader->slot, ATTR_DUE, &isnull);
+	value = slot_getattr(slot, ATTR_DUE, &isnull);
 	row->due = isnull ? NOT_DUE : DatumGetTimestampTz(value);
 	return row;
 }
@@ -286,12 +138,8 @@ state_read(StateReader *reader, Datum contact)
 bool
 state_is_current(StateReader *reader, const StateRow *row)
 {
-	ItemPointerData address = row->tid;
-
-	return is_within(reader, &address) &&
-		table_tuple_fetch_row_version(reader->table, &address,
-									  reader->snapshot, reader->slot) &&
-		slot_xmin(reader->slot) == row->xmin;
+	return find_again(reader->finder, &row->tid) &&
+		slot_xmin(reader->finder->slot) == row->xmin;
 }
 
 /*

@@ -1,0 +1,231 @@
+/*-------------------------------------------------------------------------
+ *
+ * find.c
+ *	  Rows of a table by their unique key, without a plan.
+ *
+ * One look-up of a state is all that most events cost, and one of a contact is
+ * much of what a change costs.  A row is looked for where the session found it
+ * last (place.c), then by the index.  What is found in a place is right if it
+ * is visible to the snapshot and has the key, which is unique; where a row has
+ * moved, or was deleted and its place given to another, it is simply not there.
+ *
+ * An address beyond the table's end, which TRUNCATE or VACUUM may have brought
+ * nearer, is not followed; while the table is locked it cannot come nearer.  The
+ * size that this session knew last spares a system call: the table can only
+ * have grown since, as whoever cuts it off has told us before we got the lock.
+ *
+ * The caller holds a lock on the table; the index is locked when it is first
+ * searched, to the end of the transaction.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "lifecycle.h"
+
+#include "access/tableam.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/smgr.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "find.h"
+#include "place.h"
+
+static void
+open_index(Finder *finder)
+{
+	if (finder->index != NULL)
+		return;
+	finder->index = index_open(finder->index_id, finder->index_lock);
+	finder->scan = compat_index_beginscan(finder->table, finder->index,
+										  finder->snapshot, 1);
+	ScanKeyEntryInitialize(&finder->scankey, 0, 1, BTEqualStrategyNumber,
+						   InvalidOid, finder->index->rd_indcollation[0],
+						   finder->type->equals, (Datum) 0);
+}
+
+/*
+ * Remember where all rows are, if it is time to.
+ */
+static void
+fill_places(Finder *finder)
+{
+	IndexScanDesc scan;
+	ItemPointer address;
+
+	if (!place_begin_fill(finder->places, finder->table->rd_rel->reltuples))
+		return;
+	open_index(finder);
+	scan = compat_index_beginscan(finder->table, finder->index,
+								  finder->snapshot, 0);
+	scan->xs_want_itup = true;
+	index_rescan(scan, NULL, 0, NULL, 0);
+	while ((address = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
+	{
+		bool		isnull;
+		Datum		key = index_getattr(scan->xs_itup, 1, scan->xs_itupdesc,
+										&isnull);
+
+		CHECK_FOR_INTERRUPTS();
+		place_put(finder->places, key_hash(finder->type, key), address);
+	}
+	index_endscan(scan);
+}
+
+/*
+ * find_begin: open a look-up in a table by the column `attno`, whose unique
+ * index it is.  Allocates in the current memory context; the places of the
+ * table's rows, *places, are made at the first use, to live as long as the
+ * model.
+ */
+Finder *
+find_begin(Relation table, Oid index_id, LOCKMODE index_lock, AttrNumber attno,
+		   KeyType *type, MemoryContext model_context, Places **places,
+		   Snapshot snapshot)
+{
+	Finder	   *finder = palloc0(sizeof(Finder));
+	BlockNumber known = RelationGetSmgr(table)->smgr_cached_nblocks[MAIN_FORKNUM];
+
+	finder->context = CurrentMemoryContext;
+	finder->table = table;
+	finder->attno = attno;
+	finder->type = type;
+	finder->snapshot = RegisterSnapshot(snapshot);
+	finder->blocks = known != InvalidBlockNumber ? known : 0;
+	finder->slot = table_slot_create(table, NULL);
+	finder->index_id = index_id;
+	finder->index_lock = index_lock;
+	if (OidIsValid(type->hash.fn_oid))
+	{
+		if (*places == NULL)
+			*places = place_create(model_context);
+		finder->places = *places;
+		fill_places(finder);
+	}
+	return finder;
+}
+
+void
+find_end(Finder *finder)
+{
+	if (finder->fetch != NULL)
+		table_index_fetch_end(finder->fetch);
+	if (finder->index != NULL)
+	{
+		index_endscan(finder->scan);
+		index_close(finder->index, NoLock);
+	}
+	ExecDropSingleTupleTableSlot(finder->slot);
+	UnregisterSnapshot(finder->snapshot);
+	pfree(finder);
+}
+
+/*
+ * Is this an address in the table?
+ */
+static bool
+is_within(Finder *finder, const ItemPointerData *address)
+{
+	BlockNumber block = ItemPointerGetBlockNumber(address);
+
+	if (block >= finder->blocks)
+		finder->blocks = RelationGetNumberOfBlocks(finder->table);
+	return block < finder->blocks;
+}
+
+/*
+ * Is the row with this key at the address, to which the index pointed?  Then
+ * it is in the slot.
+ */
+static bool
+is_at(Finder *finder, ItemPointerData address, Datum key)
+{
+	bool		again = false;
+	bool		isnull;
+
+	if (finder->fetch == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(finder->context);
+
+		finder->fetch = table_index_fetch_begin(finder->table);
+		MemoryContextSwitchTo(old);
+	}
+	return is_within(finder, &address) &&
+		table_index_fetch_tuple(finder->fetch, &address, finder->snapshot,
+								finder->slot, &again, NULL) &&
+		key_compare(finder->type,
+					slot_getattr(finder->slot, finder->attno, &isnull),
+					key) == 0;
+}
+
+/*
+ * Find the row by the index, and where that points for it; false if there is
+ * none.
+ */
+static bool
+search(Finder *finder, Datum key, ItemPointer address)
+{
+	MemoryContext old;
+	ItemPointer next;
+	bool		found = false;
+
+	finder->searches++;
+
+	/*
+	 * The scan keeps memory of its own from one call to the next (the list of
+	 * dead index entries), so it must not come from a context that the caller
+	 * resets in between.
+	 */
+	old = MemoryContextSwitchTo(finder->context);
+	open_index(finder);
+	finder->scankey.sk_argument = key;
+	index_rescan(finder->scan, &finder->scankey, 1, NULL, 0);
+	while (!found && (next = index_getnext_tid(finder->scan,
+											   ForwardScanDirection)) != NULL)
+	{
+		*address = *next;		/* which the next call changes */
+		found = index_fetch_heap(finder->scan, finder->slot);
+	}
+	MemoryContextSwitchTo(old);
+	return found;
+}
+
+/*
+ * find_row: the row with this key, in the slot; false if there is none.
+ */
+bool
+find_row(Finder *finder, Datum key)
+{
+	uint32		hash = 0;
+	ItemPointerData address[2];
+	int			count = 0;
+
+	if (finder->places != NULL)
+	{
+		hash = key_hash(finder->type, key);
+		count = place_recall(finder->places, hash, address);
+	}
+	while (count > 0)
+		if (is_at(finder, address[--count], key))
+			return true;
+	if (!search(finder, key, &address[0]))
+		return false;
+	if (finder->places != NULL)
+		place_remember(finder->places, hash, &address[0]);
+	return true;
+}
+
+/*
+ * find_again: the row version at this address, in the slot; false if none is
+ * visible there.
+ */
+bool
+find_again(Finder *finder, const ItemPointerData *address)
+{
+	ItemPointerData copy = *address;
+
+	return is_within(finder, address) &&
+		table_tuple_fetch_row_version(finder->table, &copy, finder->snapshot,
+									  finder->slot);
+}

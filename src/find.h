@@ -1,0 +1,48 @@
+/*-------------------------------------------------------------------------
+ *
+ * find.h
+ *	  Rows of a table by their unique key.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LIFECYCLE_FIND_H
+#define LIFECYCLE_FIND_H
+
+#include "access/genam.h"
+#include "access/relscan.h"
+#include "access/skey.h"
+#include "executor/tuptable.h"
+#include "utils/snapshot.h"
+
+#include "model.h"
+
+/* An open look-up of rows by key on one snapshot. */
+typedef struct Finder
+{
+	MemoryContext context;		/* of all this */
+	Relation	table;
+	AttrNumber	attno;			/* of the key */
+	KeyType    *type;
+	Places	   *places;			/* where rows were; NULL if the type of the key
+								 * has no hash */
+	Snapshot	snapshot;
+	BlockNumber blocks;			/* the table has so many at least */
+	TupleTableSlot *slot;		/* the row that was found */
+	struct IndexFetchTableData *fetch;	/* NULL before its first use */
+	Oid			index_id;
+	LOCKMODE	index_lock;
+	Relation	index;			/* NULL before the first search */
+	IndexScanDesc scan;
+	ScanKeyData scankey;
+	int64		searches;		/* of the index */
+} Finder;
+
+extern Finder *find_begin(Relation table, Oid index_id, LOCKMODE index_lock,
+						  AttrNumber attno, KeyType *type,
+						  MemoryContext model_context, Places **places,
+						  Snapshot snapshot);
+extern bool find_row(Finder *finder, Datum key);
+extern bool find_again(Finder *finder, const ItemPointerData *address);
+extern void find_end(Finder *finder);
+
+#endif							/* LIFECYCLE_FIND_H */
