@@ -8,10 +8,7 @@ SELECT bench.create_tables('bench_' || :'name', 0);
 SELECT bench.create_tables('bench_plain_' || :'name', :contacts);
 SELECT bench.attach(:'name');
 SELECT bench.add_segments(:'name', (SELECT array_agg(format('did(''Event %s'')', i) ORDER BY i) FROM generate_series(1, :segments) i));
-INSERT INTO :"schema".contacts SELECT i FROM generate_series(1, :contacts) i;
-INSERT INTO :"schema".events (contact_id, name, occurred_at)
-SELECT i, 'Event ' || i % least(:segments, 40) + 1, now() FROM generate_series(1, :contacts) i;
-INSERT INTO :"plain".events (contact_id, name, occurred_at)
-SELECT i, 'Event ' || i % least(:segments, 40) + 1, now() FROM generate_series(1, :contacts) i;
+CALL bench.load(:'schema', :contacts, least(:segments, 40), true);
+CALL bench.load(:'plain', :contacts, least(:segments, 40), false);
 VACUUM ANALYZE;
 CHECKPOINT;

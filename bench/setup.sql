@@ -80,6 +80,26 @@ BEGIN
 END
 $$;
 
+-- Contacts, unless they are there, and an event of each, in transactions of
+-- 100,000: what a statement does is kept in memory until it ends.
+CREATE PROCEDURE bench.load(schema_name text, contacts bigint, names integer, with_contacts boolean)
+LANGUAGE plpgsql
+AS $$
+BEGIN
+	FOR start IN 1 .. contacts BY 100000 LOOP
+		IF with_contacts THEN
+			EXECUTE format('INSERT INTO %I.contacts SELECT i FROM generate_series($1, $2) i', schema_name)
+				USING start, least(start + 99999, contacts);
+		END IF;
+		EXECUTE format($sql$
+			INSERT INTO %I.events (contact_id, name, occurred_at)
+			SELECT i, 'Event ' || i %% $3 + 1, now() FROM generate_series($1, $2) i $sql$, schema_name)
+			USING start, least(start + 99999, contacts), names;
+		COMMIT;
+	END LOOP;
+END
+$$;
+
 /*
  * The peers.  Rules are rows, so that marketing can add one without a deploy;
  * only counts that can still reach a threshold are written, which is what keeps
