@@ -59,6 +59,20 @@ WITH one AS (INSERT INTO dml_crm.contacts (id, country) VALUES (7, 'FI') RETURNI
 	SELECT count(*) FROM two;
 SELECT * FROM dml_members;
 SELECT * FROM pg_temp.wrong();
+-- two events each that are counted with their contact before their own trigger
+-- comes: they are two, not four
+WITH one AS (INSERT INTO dml_crm.contacts (id) VALUES (21) RETURNING id),
+	two AS (INSERT INTO dml_crm.events (contact_id) SELECT id FROM one, generate_series(1, 2) RETURNING contact_id)
+	SELECT count(*) FROM two;
+CREATE FUNCTION dml_crm.arrive() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO dml_crm.contacts (id) VALUES (NEW.contact_id) ON CONFLICT DO NOTHING; RETURN NULL; END';
+CREATE TRIGGER arrive AFTER INSERT ON dml_crm.events FOR EACH ROW EXECUTE FUNCTION dml_crm.arrive();
+INSERT INTO dml_crm.events (contact_id) VALUES (22), (22);
+SELECT * FROM dml_members;
+SELECT * FROM pg_temp.wrong();
+SELECT * FROM lifecycle_verify('dml_crm');
+DROP TRIGGER arrive ON dml_crm.events;
+DELETE FROM dml_crm.events WHERE contact_id > 20;
+DELETE FROM dml_crm.contacts WHERE id > 20;
 -- an insert that the user's trigger cancels, and none at all
 CREATE FUNCTION dml_crm.cancel() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF NEW.name = ''Cancelled'' THEN RETURN NULL; END IF; RETURN NEW; END';
 CREATE TRIGGER cancel BEFORE INSERT ON dml_crm.events FOR EACH ROW EXECUTE FUNCTION dml_crm.cancel();

@@ -358,7 +358,8 @@ apply_hit(Run *run, Work *work, Hit *hit, Atom *atom)
 		return;
 	}
 	entry = state_make_atom(work->state, atom->id);
-	if (hit->dirty && !entry->unknown)
+	if (!entry->unknown &&
+		(hit->dirty || (hit->counted && atom->method == METHOD_COUNT)))
 	{
 		entry->unknown = true;
 		work->state_changed = true;

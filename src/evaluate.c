@@ -182,10 +182,13 @@ evaluate_store(Run *run, Work *work, Atom *atom, AtomValue value)
 		return;					/* unknown will do until an event asks for it */
 	entry = state_make_atom(work->state, atom->id);
 	before = *entry;
-	entry->unknown = atom->method == METHOD_COUNT && run_sees_undecided();
+	entry->unknown = false;
 	entry->due = value.next;
 	if (atom->method == METHOD_COUNT)
+	{
 		entry->count = DatumGetInt64(value.value);
+		run_note_count();
+	}
 	else if (atom->method == METHOD_WINDOW)
 		entry->count = DatumGetInt64(value.value) >= atom->spec->times ? 1 : 0;
 	if (before.unknown != entry->unknown || before.due != entry->due ||

@@ -25,9 +25,9 @@
  * Between the beginning of an INSERT and its trigger, other work of the same
  * statement may look at the new rows: a user's row trigger that updates the
  * contact, or a WITH clause that inserts it.  A count taken then has them in
- * already, and must not be kept as the count to which they will be added.  So
- * a trigger at the statement's beginning says that rows are on their way
- * (run_begin_insert), and such counts stay unknown.
+ * already, and they must not be added to it.  So rows of a statement since whose
+ * beginning any count was taken (run_has_counted) make the counts that they match
+ * unknown, to be computed again.
  *
  * COPY, INSERT ... SELECT and ON CONFLICT DO NOTHING are statements like
  * others: the transition table has the rows that were really inserted.  ON
@@ -54,7 +54,6 @@
 #include "import.h"
 #include "window.h"
 
-PG_FUNCTION_INFO_V1(events_begin);
 PG_FUNCTION_INFO_V1(events_insert);
 PG_FUNCTION_INFO_V1(events_update);
 PG_FUNCTION_INFO_V1(events_delete);
@@ -82,6 +81,7 @@ typedef struct Collector
 	bool		anew;			/* rows were updated or deleted: atoms are to be
 								 * computed anew, rules do not fire */
 	bool		past;			/* the rows are not there any more */
+	bool		counted;		/* counts may have new rows in already */
 	Transition *before;			/* UPDATE by identity.c: the rows as they were;
 								 * those that changed their contact are new */
 	Arrivals   *arrivals;
@@ -435,6 +435,7 @@ collect_row(Collector *collector, TupleTableSlot *slot)
 	if (matches.natoms > 0 || hit.rules)
 	{
 		hit.dirty = collector->anew;
+		hit.counted = collector->counted;
 		hit.natoms = matches.natoms;
 		hit.atoms = matches.atoms;
 		if (!matches.shared)
@@ -519,6 +520,7 @@ collect(Run *run, TriggerData *trigdata, TupleConversionMap *map, bool past)
 	ErrorData  *error;
 
 	collector.anew = !inserted;
+	collector.counted = !past && run_has_counted();
 	collector.rows = transition_begin(trigdata, past ? trigdata->tg_oldtable :
 									  trigdata->tg_newtable, run->model,
 									  EVENTS, map);
@@ -622,29 +624,6 @@ ingest(TriggerData *trigdata, bool old_rows, bool new_rows)
 }
 
 /*
- * events_begin(): statement trigger BEFORE INSERT on the events table of a
- * model, or a partition of it.
- *
- * Takes no lock; raises 39P01 if not called as the trigger.
- */
-Datum
-events_begin(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigdata = (TriggerData *) fcinfo->context;
-
-	if (!CALLED_AS_TRIGGER(fcinfo) ||
-		!TRIGGER_FIRED_BEFORE(trigdata->tg_event) ||
-		!TRIGGER_FIRED_FOR_STATEMENT(trigdata->tg_event) ||
-		!TRIGGER_FIRED_BY_INSERT(trigdata->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" must be called as %s", "events_begin",
-						"a BEFORE INSERT trigger FOR EACH STATEMENT")));
-	run_begin_insert();
-	return PointerGetDatum(NULL);
-}
-
-/*
  * events_insert(), events_update(), events_delete(), events_truncate():
  * statement triggers on the events table of a model, or a partition of it.
  *
@@ -657,7 +636,6 @@ events_insert(PG_FUNCTION_ARGS)
 	TriggerData *trigdata = trigger_check_statement(fcinfo, "events_insert",
 													TRIGGER_EVENT_INSERT);
 
-	run_end_insert();
 	ingest(trigdata, false, true);
 	return PointerGetDatum(NULL);
 }

@@ -53,11 +53,10 @@
 static Run *run_stack = NULL;
 
 /*
- * INSERTs into events that have begun and whose trigger has not come yet, by
- * the subtransaction in which they began; life time: theirs.
+ * The command id at which a state got a count of events last; life time: the
+ * transaction.  It stays if the count is rolled back, which does no harm.
  */
-static List *open_inserts = NIL;	/* of SubTransactionId, in
-									 * TopTransactionContext */
+static CommandId last_count = FirstCommandId;
 
 /*
  * The innermost API function's UPDATE that is under way, NULL if there is
@@ -106,9 +105,6 @@ subxact_callback(SubXactEvent event, SubTransactionId subid,
 		run->deal_changes = drop_aborted(run->deal_changes,
 										 offsetof(DealChange, subid), subid);
 	}
-	while (open_inserts != NIL &&
-		   (SubTransactionId) llast_int(open_inserts) >= subid)
-		open_inserts = list_delete_last(open_inserts);
 	while (api_move != NULL && api_move->subid >= subid)
 		api_move = api_move->outer;
 	model_end_maintenance(subid);
@@ -117,7 +113,7 @@ subxact_callback(SubXactEvent event, SubTransactionId subid,
 static void
 xact_callback(XactEvent event, void *arg)
 {
-	open_inserts = NIL;			/* its memory goes with the transaction */
+	last_count = FirstCommandId;
 	model_end_maintenance(InvalidSubTransactionId);
 	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT)
 	{
@@ -166,34 +162,25 @@ run_end_api_move(ApiMove *move)
 }
 
 /*
- * run_begin_insert, run_end_insert: an INSERT into events begins, and its
- * rows are about to be decided about.
+ * run_note_count: a state gets a count of the events that are there now.
  */
 void
-run_begin_insert(void)
+run_note_count(void)
 {
-	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
-
-	open_inserts = lappend_int(open_inserts,
-							   (int) GetCurrentSubTransactionId());
-	MemoryContextSwitchTo(old);
-}
-
-void
-run_end_insert(void)
-{
-	if (open_inserts != NIL)
-		open_inserts = list_delete_last(open_inserts);
+	last_count = GetCurrentCommandId(false);
 }
 
 /*
- * run_sees_undecided: may the events table show us rows that will yet come
- * as hits?
+ * run_has_counted: may a count have in it the rows that the current statement
+ * has inserted?  To be asked in the statement's trigger.
+ *
+ * The snapshot of a statement, under which its AFTER triggers run, has the
+ * command id that its rows got, and a count has those of earlier ones in it.
  */
 bool
-run_sees_undecided(void)
+run_has_counted(void)
 {
-	return open_inserts != NIL;
+	return !ActiveSnapshotSet() || last_count > GetActiveSnapshot()->curcid;
 }
 
 /*

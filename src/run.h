@@ -39,6 +39,7 @@ typedef struct Hit
 	Atom	  **atoms;
 	bool		rules;			/* rules may fire */
 	bool		dirty;			/* the atoms must be computed anew */
+	bool		counted;		/* counts may have it in already */
 	TimestampTz time;
 	EventRef   *event;			/* NULL: a deal */
 	SubTransactionId subid;		/* in which it was collected */
@@ -270,9 +271,8 @@ extern void run_finish(Run *run);
 extern bool run_is_applying(void);
 extern bool run_is_writing(void);
 extern bool run_is_merge(const Run *run);
-extern void run_begin_insert(void);
-extern void run_end_insert(void);
-extern bool run_sees_undecided(void);
+extern void run_note_count(void);
+extern bool run_has_counted(void);
 
 extern Atom **run_copy_atoms(Run *run, Atom **atoms, int count);
 extern void run_add_hit(Run *run, const Hit *hit);

@@ -965,12 +965,6 @@ BEGIN
 			EXECUTE format('CREATE TRIGGER %I AFTER %s ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION lifecycle.%I()',
 						   'lifecycle_' || k.kind, k.event, t.relation, k.transition, t.object || '_' || k.kind);
 		END LOOP;
-		IF t.object = 'events'
-		   AND NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = t.relation AND g.tgname = 'lifecycle_begin')
-		THEN
-			EXECUTE format('CREATE TRIGGER lifecycle_begin BEFORE INSERT ON %s FOR EACH STATEMENT EXECUTE FUNCTION lifecycle.events_begin()',
-						   t.relation);
-		END IF;
 		-- PostgreSQL clones a row trigger to all partitions itself
 		CONTINUE WHEN NOT t.is_root OR t.object IN ('events', 'deal_contacts')
 			OR EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = t.relation AND g.tgname = 'lifecycle_check');

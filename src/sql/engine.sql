@@ -5,12 +5,6 @@
  * checks that it is called as one.
  */
 
-CREATE FUNCTION lifecycle.events_begin() RETURNS trigger
-AS 'MODULE_PATHNAME', 'events_begin' LANGUAGE C;
-REVOKE ALL ON FUNCTION lifecycle.events_begin() FROM PUBLIC;
-COMMENT ON FUNCTION lifecycle.events_begin() IS
-'trigger BEFORE INSERT FOR EACH STATEMENT on a model''s events: rows that others may see from now on are not decided about yet';
-
 CREATE FUNCTION lifecycle.events_insert() RETURNS trigger
 AS 'MODULE_PATHNAME', 'events_insert' LANGUAGE C;
 REVOKE ALL ON FUNCTION lifecycle.events_insert() FROM PUBLIC;

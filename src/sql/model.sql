@@ -777,7 +777,7 @@ BEGIN
 		JOIN pg_proc p ON p.oid = t.tgfoid
 		JOIN pg_namespace n ON n.oid = p.pronamespace AND n.nspname = 'lifecycle'
 		WHERE NOT t.tgisinternal AND t.tgparentid = 0
-		  AND t.tgname IN ('lifecycle_check', 'lifecycle_begin', 'lifecycle_insert', 'lifecycle_update', 'lifecycle_delete', 'lifecycle_truncate')
+		  AND t.tgname IN ('lifecycle_check', 'lifecycle_insert', 'lifecycle_update', 'lifecycle_delete', 'lifecycle_truncate')
 		  AND NOT EXISTS (
 			SELECT FROM lifecycle.model d
 			WHERE coalesce(pg_partition_root(t.tgrelid), t.tgrelid) IN (d.contacts, d.companies, d.deals, d.events, d.deal_contacts))

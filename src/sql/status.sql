@@ -67,9 +67,8 @@ BEGIN
 		SELECT 'trigger missing'::text, 'lifecycle_' || k.kind, 'on table ' || t.relation
 		FROM (VALUES ('contacts', m.contacts), ('companies', m.companies), ('deals', m.deals), ('events', m.events), ('deal_contacts', m.deal_contacts)) o (object, root)
 		CROSS JOIN LATERAL lifecycle.table_tree(o.root) AS t (relation)
-		CROSS JOIN (VALUES (1, 'check'), (2, 'insert'), (3, 'update'), (4, 'delete'), (5, 'truncate'), (6, 'begin')) k (n, kind)
+		CROSS JOIN (VALUES (1, 'check'), (2, 'insert'), (3, 'update'), (4, 'delete'), (5, 'truncate')) k (n, kind)
 		WHERE t.relation IS NOT NULL AND NOT (o.object IN ('events', 'deal_contacts') AND k.kind = 'check')
-		  AND (o.object = 'events' OR k.kind <> 'begin')
 		  AND NOT EXISTS (
 			SELECT FROM pg_trigger g
 			WHERE g.tgrelid = t.relation AND g.tgname = 'lifecycle_' || k.kind AND g.tgenabled IN ('O', 'A'))
