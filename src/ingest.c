@@ -619,7 +619,7 @@ ingest(TriggerData *trigdata, bool old_rows, bool new_rows)
 	if (new_rows)
 		collect(run, trigdata, map, false);
 	if (outermost)
-		run_finish(run);
+		run_finish_connected(run);
 	SPI_finish();
 }
 

@@ -407,21 +407,30 @@ run_work(Run *run)
 }
 
 /*
- * run_finish: work off what was collected, and end the run.
+ * run_finish_connected: work off what was collected, and end the run.  The
+ * caller is connected to SPI.
+ */
+void
+run_finish_connected(Run *run)
+{
+	Assert(run == run_stack);
+	if (has_work(run))
+		run_work(run);
+	run_stack = run->outer;
+	model_release(run->model);
+	MemoryContextDelete(run->context);
+}
+
+/*
+ * run_finish: the same, in a connection of its own, with which the results of
+ * its statements go: for those who finish one run after the other.
  */
 void
 run_finish(Run *run)
 {
-	Assert(run == run_stack);
-	if (has_work(run))
-	{
-		SPI_connect();
-		run_work(run);
-		SPI_finish();
-	}
-	run_stack = run->outer;
-	model_release(run->model);
-	MemoryContextDelete(run->context);
+	SPI_connect();
+	run_finish_connected(run);
+	SPI_finish();
 }
 
 /*

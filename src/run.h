@@ -268,6 +268,7 @@ extern void run_init(void);
 extern Run *run_current(Model *model);
 extern Run *run_start(Model *model);
 extern void run_finish(Run *run);
+extern void run_finish_connected(Run *run);
 extern bool run_is_applying(void);
 extern bool run_is_writing(void);
 extern bool run_is_merge(const Run *run);
