@@ -1,6 +1,6 @@
 /*
  * A count that is not reached, so that each event changes the state; and a sum,
- * which is computed from the events.  Variables: contacts.
+ * which each event is added to.  Variables: contacts.
  */
 SELECT bench.create_tables('bench_plain', :contacts);
 SELECT bench.create_tables('bench_pings', :contacts);

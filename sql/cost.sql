@@ -14,6 +14,9 @@ SELECT count(lifecycle_add_segment('cost', 'Segment ' || i, format('did(''Event 
 SELECT count(lifecycle_add_segment('cost', 'Path ' || i, format('did(''Page Viewed'', properties->>''path'' = ''/%s'')', i))) FROM generate_series(1, 50) i;
 SELECT lifecycle_add_segment('cost', 'Recent', $$did('Recent', within => '1 day')$$);
 SELECT lifecycle_add_segment('cost', 'Often', $$did('Often', times => 1000)$$);
+SELECT lifecycle_add_segment('cost', 'Sum', $$event_sum('Paid', (properties->>'price')::numeric) > 1000000$$);
+SELECT lifecycle_add_segment('cost', 'Average', $$event_avg('Paid', (properties->>'price')::numeric) > 1000000$$);
+SELECT lifecycle_add_segment('cost', 'Number', $$event_count('Paid') % 1000 = 999$$);
 INSERT INTO cost.contacts (id) SELECT generate_series(1, 100);
 -- everybody has done all of it
 INSERT INTO cost.events (contact_id, name) SELECT c, 'Event ' || i % 10 FROM generate_series(1, 100) c, generate_series(1, 30) i;
@@ -71,6 +74,11 @@ CALL pg_temp.cost($$INSERT INTO cost.events (contact_id, name, properties)
 -- 3. Single rows of one contact in one transaction: the state is written over
 --
 CALL pg_temp.cost($$INSERT INTO cost.events (contact_id, name) VALUES (2, 'Often')$$, 100);
+-- a total: no event is looked up, and digits more or fewer find room
+CALL pg_temp.cost($$INSERT INTO cost.events (contact_id, name, properties) SELECT 2, 'Paid', jsonb_build_object('price', count(*) * 9.99) FROM cost.events WHERE name = 'Paid'$$, 100);
+-- of many contacts at once, and after an event has gone
+CALL pg_temp.cost($$INSERT INTO cost.events (contact_id, name, properties) SELECT c, 'Paid', '{"price": 1}' FROM generate_series(1, 100) c$$);
+CALL pg_temp.cost($$DELETE FROM cost.events WHERE id = (SELECT max(id) FROM cost.events WHERE name = 'Paid')$$);
 
 SELECT * FROM lifecycle_verify('cost');
 SELECT lifecycle_drop('cost');

@@ -74,17 +74,20 @@ ALTER TABLE verify_all.contacts ADD fit int;
 SELECT lifecycle_add_segment('verify_all', 'Signed', $$did('Signed Up')$$, stage => 'Lead');
 SELECT lifecycle_add_segment('verify_all', 'Active', $$did('Login', times => 3) AND country = 'FI'$$, stage => 'MQL');
 SELECT lifecycle_add_segment('verify_all', 'Recent', $$did('Login', within => '7 days')$$);
+SELECT lifecycle_add_segment('verify_all', 'Buyer', $$event_sum('Purchase', (properties->>'value')::numeric) > 100$$);
 SELECT lifecycle_add_score('verify_all', 'fit', column_name => 'fit');
 SELECT lifecycle_add_score_rule('verify_all', 'fit', 'login', 2, event => 'Login');
 INSERT INTO oracle.segment (model, name, query) VALUES
 	('verify_all', 'Signed', $$SELECT id FROM verify_all.contacts c WHERE EXISTS (SELECT FROM verify_all.events e WHERE e.contact_id = c.id AND name = 'Signed Up' AND occurred_at <= $1)$$),
 	('verify_all', 'Active', $$SELECT id FROM verify_all.contacts c WHERE country = 'FI' AND (SELECT count(*) FROM verify_all.events e WHERE e.contact_id = c.id AND name = 'Login' AND occurred_at <= $1) >= 3$$),
-	('verify_all', 'Recent', $$SELECT id FROM verify_all.contacts c WHERE EXISTS (SELECT FROM verify_all.events e WHERE e.contact_id = c.id AND name = 'Login' AND occurred_at <= $1 AND occurred_at > $1 - interval '7 days')$$);
+	('verify_all', 'Recent', $$SELECT id FROM verify_all.contacts c WHERE EXISTS (SELECT FROM verify_all.events e WHERE e.contact_id = c.id AND name = 'Login' AND occurred_at <= $1 AND occurred_at > $1 - interval '7 days')$$),
+	('verify_all', 'Buyer', $$SELECT contact_id FROM verify_all.events e WHERE name = 'Purchase' AND occurred_at <= $1 AND EXISTS (SELECT FROM verify_all.contacts c WHERE c.id = e.contact_id) GROUP BY 1 HAVING sum((properties->>'value')::numeric) > 100$$);
 INSERT INTO verify_all.companies (id, name) VALUES (1, 'Acme');
 INSERT INTO verify_all.contacts (id, company_id, country) SELECT i, CASE WHEN i < 4 THEN 1 END, CASE WHEN i % 2 = 0 THEN 'FI' END FROM generate_series(1, 8) i;
 INSERT INTO verify_all.events (contact_id, name, occurred_at)
 SELECT i, n, '2024-01-09 00:00+00' FROM generate_series(1, 5) i, unnest(ARRAY['Signed Up', 'Login', 'Login', 'Login']) n;
 INSERT INTO verify_all.events (contact_id, name, occurred_at) VALUES (5, 'Meeting Booked', '2024-01-10 00:00+00'), (7, 'Login', '2024-01-09 00:00+00');
+INSERT INTO verify_all.events (contact_id, name, occurred_at, properties) VALUES (2, 'Purchase', '2024-01-09 00:00+00', '{"value": 120}'), (4, 'Purchase', '2024-01-09 00:00+00', '{"value": 120.0}');
 INSERT INTO verify_all.events (anonymous_id, name, occurred_at) VALUES ('cookie', 'Login', '2024-01-09 00:00+00'), ('nobody', 'Login', '2024-01-09 00:00+00');
 SELECT lifecycle_identify('verify_all', 'cookie', 6), lifecycle_merge('verify_all', 7, 8);
 SELECT * FROM lifecycle_verify('verify_all');
@@ -111,6 +114,7 @@ SELECT * FROM pg_temp.damage('nothing', 'SELECT');
 SELECT * FROM pg_temp.damage('a membership is missing', $$DELETE FROM verify_all.membership m USING verify_all.segment s WHERE s.id = m.segment_id AND m.contact = 5 AND s.name = 'Signed'$$);
 SELECT * FROM pg_temp.damage('a membership too many', $$INSERT INTO verify_all.membership (id, entered_at, noticed_at, segment_id, contact, cause) SELECT 0, '2024-01-10 00:00+00', '2024-01-10 00:00+00', id, 1, 'rebuild' FROM verify_all.segment WHERE name = 'Active'$$);
 SELECT * FROM pg_temp.damage('atoms and memberships of another contact', 'UPDATE verify_all.contact_state SET state = (SELECT state FROM verify_all.contact_state WHERE contact = 6) WHERE contact = 2');
+SELECT * FROM pg_temp.damage('a total of another contact, to the last digit', 'UPDATE verify_all.contact_state SET state = (SELECT state FROM verify_all.contact_state WHERE contact = 4) WHERE contact = 2');
 SELECT * FROM pg_temp.damage('a timer too late', $$UPDATE verify_all.contact_state SET due = '2024-03-01 00:00+00' WHERE contact = 3$$);
 SELECT * FROM pg_temp.damage('a timer too early', $$UPDATE verify_all.contact_state SET due = '2024-01-11 00:00+00' WHERE contact = 3$$);
 SELECT * FROM pg_temp.damage('no timer', $$UPDATE verify_all.contact_state SET due = 'infinity' WHERE contact = 3$$);

@@ -54,8 +54,11 @@ SELECT replace(comparison, '%s', f) || coalesce(' in ' || w, ''),
 	replace(comparison, '%s', '(SELECT ' || CASE f WHEN 'event_distinct' THEN 'count(DISTINCT n)' ELSE replace(f, 'event_', '') || '(n)' END
 		|| ' FROM e WHERE e.c = c.id AND name = ''A'' AND t <= $1' || coalesce(' AND t > $1 - interval ''' || w || '''', '') || ')')
 FROM unnest(ARRAY['event_sum', 'event_avg', 'event_min', 'event_max', 'event_distinct']) f,
-	(VALUES ('%s > 1', '1 day'), ('%s IS NULL', NULL), ('coalesce(%s, 0) < 3', '1 day')) v (comparison, w);
+	(VALUES ('%s > 1', '1 day'), ('%s > 1', NULL), ('%s IS NULL', NULL), ('coalesce(%s, 0) < 3', '1 day')) v (comparison, w);
 INSERT INTO ways.word VALUES
+	('sum filter', $$event_sum('A', (properties->>'n')::numeric / 3, (properties->>'n')::int <> 2)::text = '0.66666666666666666666'$$, $$(SELECT sum(n::numeric / 3)::text FROM e WHERE e.c = c.id AND name = 'A' AND t <= $1 AND n <> 2) = '0.66666666666666666666'$$),
+	('avg text', $$event_avg('A', (properties->>'n')::numeric)::text LIKE '%.5%'$$, $$(SELECT avg(n)::text FROM e WHERE e.c = c.id AND name = 'A' AND t <= $1) LIKE '%.5%'$$),
+	('count avg', $$event_count('A') > event_avg('A', (properties->>'n')::numeric)$$, $$(SELECT count(*) > avg(n) FROM e WHERE e.c = c.id AND name = 'A' AND t <= $1)$$),
 	('first last', $$event_first('A') < event_last('A')$$, $$(SELECT min(t) < max(t) FROM e WHERE e.c = c.id AND name = 'A' AND t <= $1)$$),
 	('last last', $$event_last('A') = event_last('B')$$, $$(SELECT max(t) FROM e WHERE e.c = c.id AND name = 'A' AND t <= $1) = (SELECT max(t) FROM e WHERE e.c = c.id AND name = 'B' AND t <= $1)$$),
 	('no first', $$event_first('A', (properties->>'n')::int = 1) IS NULL$$, $$NOT EXISTS (SELECT FROM e WHERE e.c = c.id AND name = 'A' AND n = 1 AND t <= $1)$$),

@@ -21,6 +21,17 @@
 #include "counter.h"
 #include "meaning.h"
 #include "state.h"
+#include "total.h"
+
+/*
+ * atom_is_kept: does the state keep the value?
+ */
+bool
+atom_is_kept(const Atom *atom)
+{
+	return atom->method == METHOD_COUNT || atom->method == METHOD_TOTAL ||
+		atom->method == METHOD_WINDOW;
+}
 
 /*
  * atom_is_scanned: is the value read by a statement?
@@ -28,8 +39,7 @@
 bool
 atom_is_scanned(const Atom *atom)
 {
-	return atom->method == METHOD_COUNT || atom->method == METHOD_WINDOW ||
-		atom->method == METHOD_SCAN;
+	return atom_is_kept(atom) || atom->method == METHOD_SCAN;
 }
 
 /*
@@ -62,6 +72,8 @@ atom_default(const Atom *atom)
 	if (atom->spec->kind == ATOM_DID || atom->spec->type == INT8OID)
 		result.value = Int64GetDatum(0);
 	result.next = result.arrives = NOT_DUE;
+	result.number = 0;
+	result.sum = NULL;
 	return result;
 }
 
@@ -113,7 +125,9 @@ atom_read(Model *model, const Atom *atom, int row, int column,
 	Datum		value;
 
 	value = query_value(row, column, &isnull);
-	if (!isnull)
+	if (!isnull && atom->method == METHOD_TOTAL)
+		total_from_query(atom, value, &result);
+	else if (!isnull)
 	{
 		int16		length;
 		bool		byval;

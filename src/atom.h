@@ -8,6 +8,8 @@
 #ifndef LIFECYCLE_ATOM_H
 #define LIFECYCLE_ATOM_H
 
+#include "utils/numeric.h"
+
 #include "network.h"
 
 /* The value of an atom at an instant, and when time alone may change it. */
@@ -18,8 +20,13 @@ typedef struct AtomValue
 	bool		isnull;
 	TimestampTz next;			/* NOT_DUE, or later than the instant */
 	TimestampTz arrives;		/* the earliest event after the instant */
+
+	/* METHOD_TOTAL: what total.c keeps of it. */
+	int64		number;
+	Numeric		sum;			/* or NULL */
 } AtomValue;
 
+extern bool atom_is_kept(const Atom *atom);
 extern bool atom_is_scanned(const Atom *atom);
 extern AtomValue atom_default(const Atom *atom);
 extern AtomValue atom_read(Model *model, const Atom *atom, int row,

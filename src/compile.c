@@ -20,6 +20,7 @@
 #include "equality.h"
 #include "evaluate.h"
 #include "score.h"
+#include "total.h"
 
 /*
  * network_method: how an atom's value is had.
@@ -37,6 +38,8 @@ network_method(const AtomSpec *spec)
 		return METHOD_SCORE;
 	if (spec->kind == ATOM_DID)
 		return spec->within == NULL ? METHOD_COUNT : METHOD_WINDOW;
+	if (total_is_kept(spec))
+		return METHOD_TOTAL;
 	return METHOD_SCAN;
 }
 
@@ -79,6 +82,7 @@ make_atom(Model *model, int id, AtomSpec *spec)
 		atom->cannot_raise =
 			equality_cannot_raise((Node *) spec->filter) &&
 			equality_cannot_raise((Node *) spec->second_filter);
+		atom->value_cannot_raise = equality_cannot_raise((Node *) spec->value);
 	}
 	if (spec != NULL)
 		atom->user_functions = has_user_function((Node *) spec->filter, NULL) ||
@@ -94,9 +98,9 @@ make_atom(Model *model, int id, AtomSpec *spec)
 }
 
 /*
- * compile_filters: make an atom's filters executable.  Done when the first
- * event is to be held against them: an atom that is found by its key may
- * need none.
+ * compile_filters: make an atom's filters executable, and the value that it
+ * adds up.  Done when the first event is to be held against them: an atom
+ * that is found by its key may need none.
  */
 void
 compile_filters(Model *model, Atom *atom)
@@ -107,6 +111,8 @@ compile_filters(Model *model, Atom *atom)
 		atom->filter = ExecInitExpr(atom->spec->filter, NULL);
 	if (atom->spec->second_filter != NULL)
 		atom->second_filter = ExecInitExpr(atom->spec->second_filter, NULL);
+	if (atom->method == METHOD_TOTAL && atom->spec->value != NULL)
+		atom->value = ExecInitExpr(atom->spec->value, NULL);
 	atom->filters_compiled = true;
 	MemoryContextSwitchTo(old);
 }

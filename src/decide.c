@@ -27,14 +27,14 @@
 #include "member.h"
 #include "prepare.h"
 #include "score.h"
+#include "total.h"
 #include "window.h"
 
 static void
 mark_atoms(StateRow *state, Atom **atoms, int count)
 {
 	for (int i = 0; i < count; i++)
-		if (atoms[i]->method == METHOD_COUNT ||
-			atoms[i]->method == METHOD_WINDOW)
+		if (atom_is_kept(atoms[i]))
 			state_make_atom(state, atoms[i]->id)->unknown = true;
 }
 
@@ -281,10 +281,10 @@ apply_due(Run *run, Work *work)
 		if (atom == NULL)
 		{
 			entry->count = 0;	/* nothing uses it any more */
+			entry->sum = NULL;
 			continue;
 		}
-		entry->unknown = atom->method == METHOD_COUNT ||
-			atom->method == METHOD_WINDOW;
+		entry->unknown = atom_is_kept(atom);
 		add_segments_of(work, atom);
 	}
 }
@@ -302,6 +302,30 @@ apply_count(Run *run, Work *work, Atom *atom, AtomState *entry, Hit *hit)
 		entry->due = NOT_DUE;
 		add_segments_of(work, atom);
 	}
+}
+
+/*
+ * A total changes with every event that has a value.
+ */
+static void
+apply_total(Run *run, Work *work, Atom *atom, AtomState *entry, Hit *hit,
+			Numeric amount)
+{
+	if (hit->time > work_clock(run, work))
+	{
+		if (hit->time < entry->due)
+		{
+			entry->due = hit->time;
+			work->state_changed = true;
+		}
+		return;
+	}
+	if (amount == NULL && total_adds_value(atom->spec))
+		return;
+	if (!total_add(atom, entry, amount))
+		entry->unknown = true;
+	work->state_changed = true;
+	add_segments_of(work, atom);
 }
 
 static void
@@ -345,21 +369,22 @@ apply_window(Run *run, Work *work, Atom *atom, AtomState *entry, Hit *hit)
 }
 
 /*
- * Apply an event to the state of one atom that it matches.
+ * Apply an event to the state of one atom that it matches; a total of values
+ * gets this one, or none.
  */
 static void
-apply_hit(Run *run, Work *work, Hit *hit, Atom *atom)
+apply_hit(Run *run, Work *work, Hit *hit, Atom *atom, Numeric amount)
 {
 	AtomState  *entry;
 
-	if (atom->method != METHOD_COUNT && atom->method != METHOD_WINDOW)
+	if (!atom_is_kept(atom))
 	{
 		add_segments_of(work, atom);
 		return;
 	}
 	entry = state_make_atom(work->state, atom->id);
 	if (!entry->unknown &&
-		(hit->dirty || (hit->counted && atom->method == METHOD_COUNT)))
+		(hit->dirty || (hit->counted && atom->method != METHOD_WINDOW)))
 	{
 		entry->unknown = true;
 		work->state_changed = true;
@@ -368,8 +393,31 @@ apply_hit(Run *run, Work *work, Hit *hit, Atom *atom)
 		add_segments_of(work, atom);
 	else if (atom->method == METHOD_COUNT)
 		apply_count(run, work, atom, entry, hit);
+	else if (atom->method == METHOD_TOTAL)
+		apply_total(run, work, atom, entry, hit, amount);
 	else
 		apply_window(run, work, atom, entry, hit);
+}
+
+static void
+apply_hits(Run *run, Work *work)
+{
+	ListCell   *cell;
+
+	foreach(cell, work->hits)
+	{
+		Hit		   *hit = lfirst(cell);
+		Numeric    *next = hit->amounts;
+
+		for (int i = 0; i < hit->natoms; i++)
+		{
+			Atom	   *atom = hit->atoms[i];
+			bool		adds = next != NULL && atom->method == METHOD_TOTAL &&
+				total_adds_value(atom->spec);
+
+			apply_hit(run, work, hit, atom, adds ? *next++ : NULL);
+		}
+	}
 }
 
 static void
@@ -393,13 +441,7 @@ apply_changes(Run *run)
 			}
 		}
 		apply_due(run, work);
-		foreach(cell, work->hits)
-		{
-			Hit		   *hit = lfirst(cell);
-
-			for (int a = 0; a < hit->natoms; a++)
-				apply_hit(run, work, hit, hit->atoms[a]);
-		}
+		apply_hits(run, work);
 		if (work->columns != NULL || work->company_columns != NULL)
 			work->segments =
 				list_concat_unique_int(work->segments,

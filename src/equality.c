@@ -256,14 +256,21 @@ equality_append(StringInfo value, Oid type, Datum datum)
 
 /*
  * Can this function raise an error?  One that is leakproof does not, nor
- * does taking a field out of a jsonb value.
+ * does taking a field out of a jsonb value, or making an integer numeric.
  */
 static bool
 function_may_raise(Oid function, void *context)
 {
-	return function != F_JSONB_OBJECT_FIELD &&
-		function != F_JSONB_OBJECT_FIELD_TEXT &&
-		!get_func_leakproof(function);
+	switch (function)
+	{
+		case F_JSONB_OBJECT_FIELD:
+		case F_JSONB_OBJECT_FIELD_TEXT:
+		case F_NUMERIC_INT2:
+		case F_NUMERIC_INT4:
+		case F_NUMERIC_INT8:
+			return false;
+	}
+	return !get_func_leakproof(function);
 }
 
 static bool

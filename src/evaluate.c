@@ -34,6 +34,7 @@
 #include "evaluate.h"
 #include "meaning.h"
 #include "score.h"
+#include "total.h"
 
 /* What the parameter hook has to know; lives on the stack of the evaluation. */
 typedef struct Evaluation
@@ -112,14 +113,15 @@ evaluate_scan(Run *run, Atom *atom, Work **works, int count,
 static AtomValue
 from_state(const Atom *atom, const AtomState *entry)
 {
-	AtomValue	value;
+	AtomValue	value = {.arrives = NOT_DUE};
 
-	value.isnull = false;
-	value.value = Int64GetDatum(atom->method == METHOD_WINDOW ?
-								(entry->count > 0 ? atom->spec->times : 0) :
-								entry->count);
 	value.next = entry->due;
-	value.arrives = NOT_DUE;
+	if (atom->method == METHOD_TOTAL)
+		total_from_state(atom, entry, &value);
+	else
+		value.value = Int64GetDatum(atom->method == METHOD_WINDOW ?
+									(entry->count > 0 ? atom->spec->times : 0) :
+									entry->count);
 	return value;
 }
 
@@ -129,9 +131,7 @@ from_state(const Atom *atom, const AtomState *entry)
 static bool
 state_knows(Run *run, Work *work, Atom *atom, AtomState *entry)
 {
-	if (atom->method != METHOD_COUNT && atom->method != METHOD_WINDOW)
-		return false;
-	if (atom->id == 0)
+	if (!atom_is_kept(atom) || atom->id == 0)
 		return false;
 	if (entry == NULL)
 		return atom->id <= work->state->known;
@@ -184,15 +184,17 @@ evaluate_store(Run *run, Work *work, Atom *atom, AtomValue value)
 	before = *entry;
 	entry->unknown = false;
 	entry->due = value.next;
-	if (atom->method == METHOD_COUNT)
-	{
-		entry->count = DatumGetInt64(value.value);
+	if (atom->method == METHOD_COUNT || atom->method == METHOD_TOTAL)
 		run_note_count();
-	}
+	if (atom->method == METHOD_COUNT)
+		entry->count = DatumGetInt64(value.value);
 	else if (atom->method == METHOD_WINDOW)
 		entry->count = DatumGetInt64(value.value) >= atom->spec->times ? 1 : 0;
+	else if (atom->method == METHOD_TOTAL && !total_store(atom, entry, &value))
+		entry->unknown = true;
 	if (before.unknown != entry->unknown || before.due != entry->due ||
-		before.count != entry->count)
+		before.count != entry->count ||
+		!state_same_sum(before.sum, entry->sum))
 		work->state_changed = true;
 }
 

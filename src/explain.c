@@ -56,6 +56,8 @@ method_name(const AtomSpec *spec)
 	{
 		case METHOD_COUNT:
 			return "counted";
+		case METHOD_TOTAL:
+			return "added up";
 		case METHOD_WINDOW:
 			return "timed";
 		case METHOD_SCAN:
@@ -81,6 +83,8 @@ method_text(const AtomSpec *spec)
 		case METHOD_COUNT:
 			return psprintf("counted as events arrive, up to " INT64_FORMAT "; then such events cost nothing",
 							spec->times);
+		case METHOD_TOTAL:
+			return "added up as events arrive; each of them changes the contact's state";
 		case METHOD_WINDOW:
 			return "while true such events cost nothing; when its time is up the tick looks at the contact's events";
 		case METHOD_SCAN:

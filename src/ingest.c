@@ -5,9 +5,10 @@
  *
  * A statement's new rows are read from its transition table.  For each row,
  * the network says which atoms and rules its name and its values concern
- * (event.c); filters are evaluated here, once per atom and row, and what
- * passes becomes a hit of the row.  Hits are decided together at the end
- * (run.c).  Rows that nothing names cost one look-up in a hash table.
+ * (event.c); filters are evaluated here, once per atom and row, and so are the
+ * values that totals add up (total.c).  What passes becomes a hit of the row.
+ * Hits are decided together at the end (run.c).  Rows that nothing names cost
+ * one look-up in a hash table.
  *
  * Events without contact are not looked at, unless they have an anonymous id
  * (identity.c), nor are those without a time.
@@ -18,9 +19,9 @@
  *
  * In a transaction that defers them (import.c), events are not looked at.
  *
- * A filter that raises an error (a bad cast of a property) makes the atom be
- * computed by a scan, which raises it again where it can be recorded: the
- * predicate then counts as not holding.
+ * A filter or value that raises an error (a bad cast of a property) makes the
+ * atom be computed by a scan, which raises it again where it can be recorded:
+ * the predicate then counts as not holding.
  *
  * Between the beginning of an INSERT and its trigger, other work of the same
  * statement may look at the new rows: a user's row trigger that updates the
@@ -52,6 +53,7 @@
 #include "equality.h"
 #include "identity.h"
 #include "import.h"
+#include "total.h"
 #include "window.h"
 
 PG_FUNCTION_INFO_V1(events_insert);
@@ -85,9 +87,10 @@ typedef struct Collector
 	Transition *before;			/* UPDATE by identity.c: the rows as they were;
 								 * those that changed their contact are new */
 	Arrivals   *arrivals;
-	Atom	   *atom;			/* whose filter is being evaluated */
+	Atom	   *atom;			/* whose filter or value is being evaluated */
 	ExprState  *filter;
 	bool		passes;
+	Numeric		amount;			/* the value that a total adds; NULL: none */
 	AtomKey    *key;			/* that is being evaluated */
 	StringInfoData value;		/* its value of the row */
 	bool		no_value;		/* it has none, and so no atom matches */
@@ -102,8 +105,11 @@ typedef struct Matches
 	int			natoms;
 	Atom	  **atoms;
 	bool		shared;			/* which is an array of the network's */
+	int			namounts;
+	int			amounts_allocated;
+	Numeric    *amounts;		/* see Hit */
 	int			nfailed;
-	Atom	  **failed;			/* their filters raised an error */
+	Atom	  **failed;			/* their filters or values raised an error */
 } Matches;
 
 /*
@@ -227,6 +233,84 @@ matches_atom(Collector *collector, const EventEntry *entry, Atom *atom,
 		 passes_filter(collector, atom, atom->second_filter, failed));
 }
 
+/*
+ * Compute what the row adds to a total, in the run's memory.
+ */
+static void
+evaluate_amount(void *arg)
+{
+	Collector  *collector = arg;
+	bool		pin = collector->atom->user_functions;
+	int			level = pin ? path_pin() : 0;
+	bool		isnull;
+	Datum		value;
+
+	value = ExecEvalExprSwitchContext(collector->atom->value,
+									  row_context(collector), &isnull);
+	if (pin)
+		path_unpin(level);
+	collector->amount = NULL;
+	if (!isnull)
+	{
+		MemoryContext old =
+			MemoryContextSwitchTo(collector->run->context);
+
+		collector->amount = DatumGetNumericCopy(value);
+		MemoryContextSwitchTo(old);
+	}
+}
+
+/*
+ * The same, in the way in which filters are evaluated.  False if it failed,
+ * or must be done again with care.
+ */
+static bool
+compute_amount(Collector *collector, Atom *atom)
+{
+	ErrorData  *error;
+
+	collector->atom = atom;
+	if (atom->value_cannot_raise || collector->mode == FILTER_TOGETHER)
+	{
+		evaluate_amount(collector);
+		return true;
+	}
+	if (collector->mode == FILTER_ONE_BY_ONE)
+		return run_try(evaluate_amount, collector, &error);
+	collector->met_filter = true;
+	return false;
+}
+
+/*
+ * Note what the row adds to an atom that it matches, if that adds values up.
+ * False if computing it failed, or must be done again with care.
+ */
+static bool
+add_amount(Collector *collector, Atom *atom, Matches *matches)
+{
+	if (collector->anew || atom->method != METHOD_TOTAL ||
+		!total_adds_value(atom->spec))
+		return true;
+	if (!atom->filters_compiled)
+		compile_filters(collector->run->model, atom);
+	if (!compute_amount(collector, atom))
+		return false;
+	if (matches->amounts == NULL)
+	{
+		matches->amounts_allocated = 8;
+		matches->amounts = palloc(8 * sizeof(Numeric));
+	}
+	else if (matches->namounts == matches->amounts_allocated)
+	{
+		matches->amounts_allocated *= 2;
+		matches->amounts = repalloc(matches->amounts,
+									matches->amounts_allocated *
+									sizeof(Numeric));
+	}
+	matches->amounts[matches->namounts++] = collector->amount;
+	return true;
+}
+
 static EventRef *
 make_event(Run *run, EventEntry *entry, TupleTableSlot *slot, TimestampTz time)
 {
@@ -321,9 +405,15 @@ add_matches(Collector *collector, const EventEntry *entry, Atom **atoms,
 	{
 		Atom	   *atom = atoms[i];
 		bool		failed = false;
+		bool		matched = (keyed && atom->key_decides) ||
+			(matches_atom(collector, entry, atom, &failed) && !failed);
 
-		if ((keyed && atom->key_decides) ||
-			(matches_atom(collector, entry, atom, &failed) && !failed))
+		if (matched && !add_amount(collector, atom, matches))
+		{
+			matched = false;
+			failed = !collector->met_filter;
+		}
+		if (matched)
 		{
 			if (result != atoms)
 				result[count] = atom;
@@ -440,6 +530,13 @@ collect_row(Collector *collector, TupleTableSlot *slot)
 		hit.atoms = matches.atoms;
 		if (!matches.shared)
 			hit.atoms = run_copy_atoms(run, hit.atoms, hit.natoms);
+		if (matches.namounts > 0)
+		{
+			Size		size = matches.namounts * sizeof(Numeric);
+
+			hit.amounts = MemoryContextAlloc(run->context, size);
+			memcpy(hit.amounts, matches.amounts, size);
+		}
 		run_add_hit(run, &hit);
 	}
 }

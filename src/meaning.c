@@ -7,7 +7,8 @@
  * contact's events of its name that pass its filter.  Events dated after the
  * clock do not count yet.  The statement returns, for each contact,
  *
- *	  value
+ *	  value		of event_avg without a window the number of values and their
+ *				sum, of which the state keeps both (total.c)
  *	  turns		times of events: when one of them leaves a window, or comes
  *				back to it (window.c), the value may change
  *	  arrives	the earliest event dated after the clock
@@ -42,6 +43,7 @@
 #include "equality.h"
 #include "meaning.h"
 #include "state.h"
+#include "total.h"
 #include "window.h"
 
 /* Parts of the statement that is being put together. */
@@ -169,6 +171,10 @@ value_sql(const Meaning *meaning, const char *condition)
 			aggregate = "sum";
 			break;
 		case ATOM_AVG:
+			if (total_is_kept(spec))
+				return psprintf("ARRAY[(pg_catalog.count(%1$s) FILTER (WHERE %2$s))::pg_catalog.numeric,"
+								" pg_catalog.sum(%1$s) FILTER (WHERE %2$s)]",
+								spec->value_sql, condition);
 			aggregate = "avg";
 			break;
 		case ATOM_MIN:

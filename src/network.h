@@ -19,6 +19,8 @@
 typedef enum AtomMethod
 {
 	METHOD_COUNT,				/* a count kept in the state, up to `times` */
+	METHOD_TOTAL,				/* a number or sum kept in the state, without
+								 * limit */
 	METHOD_WINDOW,				/* true until a due time; looked up when false
 								 * or due */
 	METHOD_SCAN,				/* computed from the contact's events, deals or
@@ -35,10 +37,13 @@ typedef struct Atom
 	int			id;				/* 0: of a rule only, not kept in the state */
 	AtomSpec   *spec;			/* NULL if METHOD_BROKEN */
 	AtomMethod	method;
-	bool		filters_compiled;	/* the next two are set, if it has any */
+	bool		filters_compiled;	/* filters and value are set, if it has any */
 	ExprState  *filter;			/* over an event row in the scan slot */
 	ExprState  *second_filter;	/* likewise, for did_then */
 	bool		cannot_raise;	/* neither filter can */
+	ExprState  *value;			/* METHOD_TOTAL: what an event adds, likewise;
+								 * NULL: it counts */
+	bool		value_cannot_raise;
 	bool		key_decides;	/* the filter asks for no more than its key */
 	bool		user_functions; /* in filter or value: the path must be pinned */
 	AttrNumber	column;			/* METHOD_COLUMN */

@@ -37,6 +37,9 @@ typedef struct Hit
 	Datum		contact;
 	int			natoms;
 	Atom	  **atoms;
+	Numeric    *amounts;		/* one for each of the atoms that add values up
+								 * (total.c), NULL where the event has none;
+								 * NULL if there are none, or if dirty */
 	bool		rules;			/* rules may fire */
 	bool		dirty;			/* the atoms must be computed anew */
 	bool		counted;		/* counts may have it in already */

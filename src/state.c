@@ -4,8 +4,8 @@
  *	  The packed state of a contact.
  *
  * A row of contact_state keeps what decides: for each atom that is not at
- * its default a count or a truth, and the instant at which time alone may
- * change it; and the numbers of the segments that the contact is in.  The
+ * its default a count, a truth or a total, and the instant at which time alone
+ * may change it; and the numbers of the segments that the contact is in.  The
  * bytea is
  *
  *		version		1 byte, STATE_VERSION
@@ -13,13 +13,20 @@
  *		known		varint
  *		natoms		varint, then for each atom
  *			id		varint, difference to the one before
- *			count	varint, (count << 2) | unknown << 1 | has a due time
+ *			count	varint, count << 3 | has a sum << 2 | unknown << 1
+ *					| has a due time
  *			due		8 bytes, microseconds since 2000-01-01 UTC, if it has one
+ *			sum		if it has one: length as varint, and as many bytes as
+ *					numeric_send made, filled up with zeros
  *		nsegments	varint, then for each segment
  *			id		varint, difference to the one before
  *
  * Numbers are those of the model's own tables, never Oids, so that the state
  * survives dump and restore.  Byte order is fixed (network order).
+ *
+ * A sum is filled up, because a state that has the length of the one before
+ * can be written in its place (state_table.c), and the digits of a sum become
+ * more and fewer with almost every event.
  *
  * Results are allocated in the current memory context.
  *
@@ -31,15 +38,32 @@
 
 #include "state.h"
 
-#define STATE_VERSION	1
+#define STATE_VERSION	2
 #define STATE_ORPHAN	0x01
 
 #define COUNT_HAS_DUE	0x01
 #define COUNT_UNKNOWN	0x02
-#define COUNT_SHIFT		2
+#define COUNT_HAS_SUM	0x04
+#define COUNT_SHIFT		3
+
+/*
+ * What the length of a sum is filled up to a multiple of: the 8 bytes that
+ * come before the digits, and 32 digits.
+ */
+#define SUM_UNIT	24
+#define SUM_ROOM(length) (((length) + SUM_UNIT - 1) / SUM_UNIT * SUM_UNIT)
 
 /* Bytes of the longest variable-length number. */
 #define MAX_VARINT		10
+
+static void
+damaged(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("state of a contact is damaged"),
+			 errhint("Use lifecycle_rebuild.")));
+}
 
 static uint64
 get_varint(const uint8 **at, const uint8 *end)
@@ -52,10 +76,7 @@ get_varint(const uint8 **at, const uint8 *end)
 		uint8		byte;
 
 		if (*at >= end || shift > 63)
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_CORRUPTED),
-					 errmsg("state of a contact is damaged"),
-					 errhint("Use lifecycle_rebuild.")));
+			damaged();
 		byte = *(*at)++;
 		value |= (uint64) (byte & 0x7F) << shift;
 		if ((byte & 0x80) == 0)
@@ -74,6 +95,45 @@ put_varint(uint8 *at, uint64 value)
 	}
 	*at++ = (uint8) value;
 	return at;
+}
+
+static bytea *
+get_sum(const uint8 **at, const uint8 *end)
+{
+	uint64		length = get_varint(at, end);
+	bytea	   *sum;
+
+	if (length > (uint64) (end - *at) ||
+		SUM_ROOM(length) > (uint64) (end - *at))
+		damaged();
+	sum = palloc(VARHDRSZ + length);
+	SET_VARSIZE(sum, VARHDRSZ + length);
+	memcpy(VARDATA(sum), *at, length);
+	*at += SUM_ROOM(length);
+	return sum;
+}
+
+static uint8 *
+put_sum(uint8 *at, const bytea *sum)
+{
+	Size		length = VARSIZE(sum) - VARHDRSZ;
+
+	at = put_varint(at, length);
+	memcpy(at, VARDATA(sum), length);
+	memset(at + length, 0, SUM_ROOM(length) - length);
+	return at + SUM_ROOM(length);
+}
+
+/*
+ * state_same_sum: are these two of AtomState.sum equal?
+ */
+bool
+state_same_sum(const bytea *first, const bytea *second)
+{
+	if (first == NULL || second == NULL)
+		return first == second;
+	return VARSIZE(first) == VARSIZE(second) &&
+		memcmp(first, second, VARSIZE(first)) == 0;
 }
 
 /*
@@ -142,6 +202,7 @@ state_unpack(const bytea *packed)
 				at += sizeof(due);
 			}
 		}
+		atom->sum = count & COUNT_HAS_SUM ? get_sum(&at, end) : NULL;
 	}
 	id = 0;
 	row->nsegments = (int) get_varint(&at, end);
@@ -150,6 +211,18 @@ state_unpack(const bytea *packed)
 	for (int i = 0; i < row->nsegments; i++)
 		row->segments[i] = id += (int) get_varint(&at, end);
 	return row;
+}
+
+static bytea *
+copy_sum(const bytea *sum)
+{
+	bytea	   *copy;
+
+	if (sum == NULL)
+		return NULL;
+	copy = palloc(VARSIZE(sum));
+	memcpy(copy, sum, VARSIZE(sum));
+	return copy;
 }
 
 /*
@@ -163,6 +236,8 @@ state_copy(const StateRow *row)
 	*copy = *row;
 	copy->atoms = palloc(row->atoms_allocated * sizeof(AtomState));
 	memcpy(copy->atoms, row->atoms, row->natoms * sizeof(AtomState));
+	for (int i = 0; i < row->natoms; i++)
+		copy->atoms[i].sum = copy_sum(row->atoms[i].sum);
 	copy->segments = palloc(row->segments_allocated * sizeof(int));
 	memcpy(copy->segments, row->segments, row->nsegments * sizeof(int));
 	return copy;
@@ -175,7 +250,23 @@ static bool
 is_default(const StateRow *row, const AtomState *atom)
 {
 	return atom->id <= row->known && atom->count == 0 &&
-		atom->due == NOT_DUE && !atom->unknown;
+		atom->due == NOT_DUE && atom->sum == NULL && !atom->unknown;
+}
+
+/*
+ * The most bytes that a state can need.
+ */
+static Size
+most_bytes(const StateRow *row)
+{
+	Size		most = VARHDRSZ + 2 + 3 * MAX_VARINT +
+		row->natoms * (2 * MAX_VARINT + sizeof(uint64)) +
+		row->nsegments * MAX_VARINT;
+
+	for (int i = 0; i < row->natoms; i++)
+		if (row->atoms[i].sum != NULL)
+			most += MAX_VARINT + SUM_ROOM(VARSIZE(row->atoms[i].sum));
+	return most;
 }
 
 /*
@@ -185,9 +276,7 @@ bytea *
 state_pack(const StateRow *row)
 {
 	uint8		small[512];
-	Size		most = VARHDRSZ + 2 + 3 * MAX_VARINT +
-		row->natoms * (2 * MAX_VARINT + sizeof(uint64)) +
-		row->nsegments * MAX_VARINT;
+	Size		most = most_bytes(row);
 	uint8	   *start = most <= sizeof(small) ? small : palloc(most);
 	uint8	   *at = start + VARHDRSZ;
 	bytea	   *result;
@@ -211,6 +300,7 @@ state_pack(const StateRow *row)
 		at = put_varint(at, atom->id - id);
 		id = atom->id;
 		at = put_varint(at, ((uint64) atom->count << COUNT_SHIFT) |
+						(atom->sum != NULL ? COUNT_HAS_SUM : 0) |
 						(atom->unknown ? COUNT_UNKNOWN : 0) |
 						(has_due ? COUNT_HAS_DUE : 0));
 		if (has_due)
@@ -220,6 +310,8 @@ state_pack(const StateRow *row)
 			memcpy(at, &due, sizeof(due));
 			at += sizeof(due);
 		}
+		if (atom->sum != NULL)
+			at = put_sum(at, atom->sum);
 	}
 	id = 0;
 	at = put_varint(at, row->nsegments);
@@ -295,6 +387,7 @@ state_make_atom(StateRow *row, int id)
 	atom->id = id;
 	atom->count = 0;
 	atom->due = NOT_DUE;
+	atom->sum = NULL;
 	atom->unknown = id > row->known;
 	return atom;
 }

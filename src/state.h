@@ -20,8 +20,11 @@
 typedef struct AtomState
 {
 	int64		count;			/* METHOD_COUNT: events, up to `times`;
-								 * METHOD_WINDOW: 1 if true */
+								 * METHOD_WINDOW: 1 if true;
+								 * METHOD_TOTAL: see total.c */
 	TimestampTz due;			/* when the value may change by time alone */
+	bytea	   *sum;			/* METHOD_TOTAL: as numeric_send has it; NULL
+								 * if there is none */
 	int			id;
 	bool		unknown;		/* must be computed from the events */
 } AtomState;
@@ -69,6 +72,7 @@ extern StateRow *state_new(int known);
 extern StateRow *state_unpack(const bytea *packed);
 extern StateRow *state_copy(const StateRow *row);
 extern bytea *state_pack(const StateRow *row);
+extern bool state_same_sum(const bytea *first, const bytea *second);
 extern AtomState *state_atom(StateRow *row, int id);
 extern AtomState *state_make_atom(StateRow *row, int id);
 extern bool state_in_segment(const StateRow *row, int segment);

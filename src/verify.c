@@ -5,8 +5,8 @@
  *
  * All segments are evaluated for all contacts from the rows and the events
  * alone, a number of them at a time by one statement (refresh_scan), and
- * compared with the packed state: membership, the counts and truths of
- * atoms, and the due time.  One snapshot serves for everything, so writers
+ * compared with the packed state: membership, the counts, truths and totals
+ * of atoms, and the due time.  One snapshot serves for everything, so writers
  * need not be kept away.
  *
  * A predicate that raises an error for a contact does not hold for it, and
@@ -34,6 +34,7 @@
 #include "member.h"
 #include "refresh.h"
 #include "score.h"
+#include "total.h"
 
 PG_FUNCTION_INFO_V1(verify_contacts);
 PG_FUNCTION_INFO_V1(state_segments);
@@ -73,6 +74,27 @@ differ(VerifyArg *arg, Datum contact, const char *what, const char *name,
 }
 
 /*
+ * Is the total that the state keeps the one of the events?
+ */
+static void
+verify_total(VerifyArg *arg, Work *work, const Atom *atom,
+			 const AtomState *entry, const AtomValue *value)
+{
+	AtomState	none = {0};
+	AtomState	computed = {0};
+
+	if (entry == NULL)
+		entry = &none;
+	if (total_store(atom, &computed, value) &&
+		entry->count == computed.count &&
+		state_same_sum(entry->sum, computed.sum))
+		return;
+	differ(arg, work->contact, "atom", atom->spec->definition,
+		   total_text(atom, entry->count, entry->sum),
+		   total_text(atom, computed.count, computed.sum));
+}
+
+/*
  * Is what the state says of an atom what the events say, and will it be
  * looked at in time?
  */
@@ -80,11 +102,11 @@ static void
 verify_atom(VerifyArg *arg, Work *work, Atom *atom, AtomValue value)
 {
 	AtomState  *entry = state_atom(work->state, atom->id);
-	int64		computed = DatumGetInt64(value.value);
+	int64		computed;
 	int64		stored = entry != NULL ? entry->count : 0;
 	TimestampTz due = entry != NULL ? entry->due : NOT_DUE;
 
-	if (atom->method != METHOD_COUNT && atom->method != METHOD_WINDOW)
+	if (!atom_is_kept(atom))
 		return;
 	if (entry == NULL ? atom->id > work->state->known :
 		entry->unknown || due <= arg->scan.clock)
@@ -95,11 +117,18 @@ verify_atom(VerifyArg *arg, Work *work, Atom *atom, AtomValue value)
 	 * still to come does not end a window that is true.
 	 */
 	if (due > value.next &&
-		!(atom->method == METHOD_WINDOW && computed >= atom->spec->times &&
+		!(atom->method == METHOD_WINDOW &&
+		  DatumGetInt64(value.value) >= atom->spec->times &&
 		  value.next == value.arrives))
 		differ(arg, work->contact, "due time", atom->spec->definition,
 			   pstrdup(timestamptz_to_str(due)),
 			   pstrdup(timestamptz_to_str(value.next)));
+	if (atom->method == METHOD_TOTAL)
+	{
+		verify_total(arg, work, atom, entry, &value);
+		return;
+	}
+	computed = DatumGetInt64(value.value);
 	if (atom->method == METHOD_WINDOW)
 		computed = computed >= atom->spec->times ? 1 : 0;
 	if (stored != computed)

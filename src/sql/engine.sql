@@ -217,7 +217,7 @@ CREATE FUNCTION @extschema@.lifecycle_explain(
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'lifecycle_explain' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.lifecycle_explain(text, text) IS
-'the atoms and columns of a predicate and how each is kept right: counted, timed, looked up, segment, column; raises 42501 unless the caller owns the model, and the errors of the text with their position';
+'the atoms and columns of a predicate and how each is kept right: counted, added up, timed, looked up, segment, column; raises 42501 unless the caller owns the model, and the errors of the text with their position';
 
 CREATE FUNCTION @extschema@.lifecycle_preview(model text, predicate text) RETURNS SETOF text
 AS 'MODULE_PATHNAME', 'lifecycle_preview' LANGUAGE C VOLATILE PARALLEL UNSAFE;

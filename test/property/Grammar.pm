@@ -324,7 +324,7 @@ sub aggregate
     my ($function, $aggregate) = any([ 'event_sum', 'sum(%s)' ], [ 'event_min', 'min(%s)' ],
         [ 'event_max', 'max(%s)' ], [ 'event_avg', 'avg(%s)' ],
         [ 'event_distinct', 'count(DISTINCT %s)' ])->@*;
-    my $value = any('amount', 'amount', "(properties->>'n')::numeric");
+    my $value = any('amount', '50 - amount / 8', "(properties->>'n')::numeric");
     $value = "properties->>'plan'" if $function eq 'event_distinct' && chance(0.5);
     return [
         call($function, [ $name, $value, $filter // () ], within => interval($within)),
