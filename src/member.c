@@ -139,10 +139,18 @@ compare_entered(const void *a, const void *b, void *arg)
 static Bulk *
 sort_entered(Bulk *rows)
 {
-	int		   *order = palloc_extended(mul_size(rows->rows, sizeof(int)),
-										MCXT_ALLOC_HUGE);
-	Bulk	   *sorted = bulk_create(rows->columns, rows->types);
+	const Datum *segment = rows->values[MEMBER_SEGMENT];
+	int			same = 1;
+	int		   *order;
+	Bulk	   *sorted;
 
+	while (same < rows->rows && segment[same] == segment[0])
+		same++;
+	if (same == rows->rows)
+		return rows;			/* as of a new segment */
+	order = palloc_extended(mul_size(rows->rows, sizeof(int)),
+							MCXT_ALLOC_HUGE);
+	sorted = bulk_create(rows->columns, rows->types);
 	for (int i = 0; i < rows->rows; i++)
 		order[i] = i;
 	qsort_arg(order, rows->rows, sizeof(int), compare_entered, rows);
@@ -158,8 +166,7 @@ write_entered(Model *model, Bulk *rows)
 
 	if (rows->rows == 0)
 		return;
-	if (rows->rows > 1)
-		rows = sort_entered(rows);
+	rows = sort_entered(rows);
 	span_write(&span, model->owner);
 	if (!write_insert(model->membership_relid, rows))
 		bulk_execute(rows,

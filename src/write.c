@@ -40,6 +40,7 @@
 #include "access/tableam.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/pg_am_d.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "utils/lsyscache.h"
@@ -59,6 +60,7 @@ typedef struct Writer
 	int			nslots;
 	int			filled;
 	TupleTableSlot *slot[SLOTS];
+	bool	   *summarizes;		/* by index: it is one of skip_summaries */
 	List	   *doubles;		/* addresses of rows that were there already */
 } Writer;
 
@@ -80,6 +82,18 @@ is_plain(Relation rel, int columns)
 	return true;
 }
 
+/*
+ * Is it an index of block ranges by one plain column?
+ */
+static bool
+summarizes(Relation index, const IndexInfo *info)
+{
+	return index->rd_rel->relam == BRIN_AM_OID &&
+		info->ii_NumIndexAttrs == 1 &&
+		info->ii_IndexAttrNumbers[0] > 0 && info->ii_Predicate == NIL &&
+		TupleDescAttr(RelationGetDescr(index), 0)->attbyval;
+}
+
 static Writer *
 writer_open(Oid relid, int columns, CmdType command)
 {
@@ -98,7 +112,53 @@ writer_open(Oid relid, int columns, CmdType command)
 	writer->info = makeNode(ResultRelInfo);
 	InitResultRelInfo(writer->info, rel, 0, NULL, 0);
 	ExecOpenIndices(writer->info, false);
+	writer->summarizes = palloc0((writer->info->ri_NumIndices + 1) *
+								 sizeof(bool));
+	for (int i = 0; i < writer->info->ri_NumIndices; i++)
+		writer->summarizes[i] =
+			writer->info->ri_IndexRelationInfo[i]->ii_ReadyForInserts &&
+			summarizes(writer->info->ri_IndexRelationDescs[i],
+					   writer->info->ri_IndexRelationInfo[i]);
 	return writer;
+}
+
+/*
+ * Do both rows, the one just told to such an index and the one after it, say
+ * the same to it?
+ */
+static bool
+same_summary(const IndexInfo *info, TupleTableSlot *before,
+			 TupleTableSlot *slot)
+{
+	AttrNumber	column = info->ii_IndexAttrNumbers[0];
+	bool		nulls[2];
+	Datum		values[2];
+
+	if (ItemPointerGetBlockNumber(&before->tts_tid) !=
+		ItemPointerGetBlockNumber(&slot->tts_tid))
+		return false;
+	values[0] = slot_getattr(before, column, &nulls[0]);
+	values[1] = slot_getattr(slot, column, &nulls[1]);
+	return nulls[0] == nulls[1] && (nulls[0] || values[0] == values[1]);
+}
+
+/*
+ * A summary of a block range does not change by a value that it was just told:
+ * rows of one block with the same value, as a bulk of them has, are told once.
+ * All of them are in the table by then, so that somebody who summarizes the
+ * range meanwhile sees them, or is told of the first.
+ */
+static void
+skip_summaries(Writer *writer, TupleTableSlot *before, TupleTableSlot *slot)
+{
+	for (int i = 0; i < writer->info->ri_NumIndices; i++)
+	{
+		IndexInfo  *info = writer->info->ri_IndexRelationInfo[i];
+
+		if (writer->summarizes[i])
+			info->ii_ReadyForInserts = before == NULL ||
+				!same_summary(info, before, slot);
+	}
 }
 
 /*
@@ -171,6 +231,7 @@ insert_filled(Writer *writer)
 	{
 		TupleTableSlot *slot = writer->slot[i];
 
+		skip_summaries(writer, i > 0 ? writer->slot[i - 1] : NULL, slot);
 		if (compat_insert_index_tuples(writer->info, slot, writer->estate,
 									   false, true) != NIL)
 		{
@@ -179,9 +240,10 @@ insert_filled(Writer *writer)
 			*address = slot->tts_tid;
 			writer->doubles = lappend(writer->doubles, address);
 		}
-		ExecClearTuple(slot);
 		ResetPerTupleExprContext(writer->estate);
 	}
+	for (int i = 0; i < writer->filled; i++)
+		ExecClearTuple(writer->slot[i]);
 	writer->filled = 0;
 }
 
