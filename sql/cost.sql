@@ -80,5 +80,13 @@ CALL pg_temp.cost($$INSERT INTO cost.events (contact_id, name, properties) SELEC
 CALL pg_temp.cost($$INSERT INTO cost.events (contact_id, name, properties) SELECT c, 'Paid', '{"price": 1}' FROM generate_series(1, 100) c$$);
 CALL pg_temp.cost($$DELETE FROM cost.events WHERE id = (SELECT max(id) FROM cost.events WHERE name = 'Paid')$$);
 
+--
+-- 4. A segment added: states are read of its members only, and of a predicate
+-- about columns nothing is evaluated
+--
+CALL pg_temp.cost($$SELECT lifecycle_add_segment('cost', 'By events ' || (SELECT count(*) FROM cost.segment), 'did(''Often'', times => 50)')$$);
+CALL pg_temp.cost($$SELECT lifecycle_add_segment('cost', 'By column ' || (SELECT count(*) FROM cost.segment), 'id <= 5')$$);
+CALL pg_temp.cost($$SELECT lifecycle_add_segment('cost', 'By none ' || (SELECT count(*) FROM cost.segment), 'did(''Nothing'')')$$);
+
 SELECT * FROM lifecycle_verify('cost');
 SELECT lifecycle_drop('cost');

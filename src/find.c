@@ -14,6 +14,9 @@
  * size that this session knew last spares a system call: the table can only
  * have grown since, as whoever cuts it off has told us before we got the lock.
  *
+ * Whoever asks for many rows in key order goes along the index instead
+ * (find_begin_walk).
+ *
  * The caller holds a lock on the table; the index is locked when it is first
  * searched, to the end of the transaction.
  *
@@ -25,12 +28,16 @@
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/smgr.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "find.h"
 #include "place.h"
+
+/* A search costs as much as so many steps along the index. */
+#define WORTH_WALKING	16
 
 static void
 open_index(Finder *finder)
@@ -214,6 +221,69 @@ find_row(Finder *finder, Datum key)
 	if (finder->places != NULL)
 		place_remember(finder->places, hash, &address[0]);
 	return true;
+}
+
+/*
+ * find_begin_walk: from now on rows are asked for in key order (find_next),
+ * this key first, about `total` of them with those of other finders.  False if
+ * that is not worth while, because it costs less to search for so few than to
+ * go along the index from one to the next; or if the index has another order
+ * than the keys.
+ */
+bool
+find_begin_walk(Finder *finder, Datum first, int64 total)
+{
+	const KeyType *type = finder->type;
+	ScanKeyData scankey;
+	Oid			input;
+	Oid			operator;
+
+	if (finder->table->rd_rel->reltuples < 0 ||
+		finder->table->rd_rel->reltuples > WORTH_WALKING * (double) total)
+		return false;
+	open_index(finder);
+	if (finder->index->rd_opfamily[0] != type->opfamily ||
+		finder->index->rd_indcollation[0] != type->collation)
+		return false;
+	input = finder->index->rd_opcintype[0];
+	operator = get_opfamily_member(type->opfamily, input, input,
+								   BTGreaterEqualStrategyNumber);
+	ScanKeyEntryInitialize(&scankey, 0, 1, BTGreaterEqualStrategyNumber,
+						   InvalidOid, type->collation, get_opcode(operator),
+						   first);
+	finder->scan->xs_want_itup = true;
+	index_rescan(finder->scan, &scankey, 1, NULL, 0);
+	finder->ahead = false;
+	return true;
+}
+
+/*
+ * find_next: the row with a key that comes after the one before, in the slot;
+ * false if there is none.
+ */
+bool
+find_next(Finder *finder, Datum key)
+{
+	IndexScanDesc scan = finder->scan;
+	MemoryContext old = MemoryContextSwitchTo(finder->context);
+	int			order = -1;
+	bool		found = false;
+
+	while (order <= 0 && !found &&
+		   (finder->ahead ||
+			index_getnext_tid(scan, ForwardScanDirection) != NULL))
+	{
+		bool		isnull;
+		Datum		here = index_getattr(scan->xs_itup, 1, scan->xs_itupdesc,
+										 &isnull);
+
+		order = key_compare(finder->type, here, key);
+		finder->ahead = order > 0;
+		if (order == 0)			/* of several versions one is visible */
+			found = index_fetch_heap(scan, finder->slot);
+	}
+	MemoryContextSwitchTo(old);
+	return found;
 }
 
 /*

@@ -35,6 +35,7 @@ typedef struct Finder
 	IndexScanDesc scan;
 	ScanKeyData scankey;
 	int64		searches;		/* of the index */
+	bool		ahead;			/* find_next has read one key too many */
 } Finder;
 
 extern Finder *find_begin(Relation table, Oid index_id, LOCKMODE index_lock,
@@ -42,6 +43,8 @@ extern Finder *find_begin(Relation table, Oid index_id, LOCKMODE index_lock,
 						  MemoryContext model_context, Places **places,
 						  Snapshot snapshot);
 extern bool find_row(Finder *finder, Datum key);
+extern bool find_begin_walk(Finder *finder, Datum first, int64 total);
+extern bool find_next(Finder *finder, Datum key);
 extern bool find_again(Finder *finder, const ItemPointerData *address);
 extern void find_end(Finder *finder);
 

@@ -13,7 +13,8 @@
  *	  identify.c, merge.c, unmerge.c, forget.c	one person's becomes another's, or is erased
  *	  identity.c					whose events they are
  *	  step.c						contacts that are due, instant by instant
- *	  refresh.c						segments of all contacts at once
+ *	  refresh.c, enter.c			segments of all contacts at once
+ *	  scan.c						the values of atoms for all contacts
  *	  run.c							one run of the engine: rounds of work
  *	  rule.c, args.c				which rules fire, and what they want
  *	  action.c, company.c, owner.c, task.c	what they want, written

@@ -13,6 +13,7 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 #include "compat.h"
 
@@ -38,6 +39,11 @@ extern uint64 query_execute_at(SPIPlanPtr plan, Datum *values,
 							   const char *nulls, Snapshot snapshot);
 extern uint64 query_once(const char *sql, int nargs, const Oid *types,
 						 Datum *values, const char *nulls);
+extern Portal query_cursor(const char *sql, int nargs, Oid *types,
+						   Datum *values, Snapshot snapshot);
+extern Tuplestorestate *query_store(const char *sql, int nargs,
+									const Oid *types, const Datum *values,
+									Snapshot snapshot, TupleDesc *desc);
 extern char *query_text(int row, int column);
 extern Datum query_value(int row, int column, bool *isnull);
 

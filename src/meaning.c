@@ -25,7 +25,7 @@
  * The same text serves for the contacts of a round (an array of keys; the
  * index on contact, name and time), for contacts at instants of their own
  * (lateral to a list of contacts and instants; step.c), and for all contacts
- * (joined by refresh.c).  Filters are inserted as deparsed by PostgreSQL from the
+ * (joined by scan.c).  Filters are inserted as deparsed by PostgreSQL from the
  * analysed expression, never as the user typed them.  Interval arithmetic is
  * not left to SQL, where the session's time zone would decide: the starts of
  * windows are parameters.  Only did_then has to add to the time of each

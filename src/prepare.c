@@ -95,8 +95,11 @@ merge_into(Work *target, const Work *source)
 		target->change = source->change;
 }
 
-static void
-sort_works(Run *run)
+/*
+ * prepare_sort: the works in key order, those of one contact made one.
+ */
+void
+prepare_sort(Run *run)
 {
 	int			kept = 0;
 
@@ -140,7 +143,7 @@ prepare_gather(Run *run, List *hits, List *changes)
 		work->company_columns = change->company_columns;
 		work->touched = true;
 	}
-	sort_works(run);
+	prepare_sort(run);
 }
 
 /*
@@ -152,7 +155,7 @@ prepare_add_contacts(Run *run, Datum *contacts, int count)
 	for (int i = 0; i < count; i++)
 		(void) prepare_append_work(run, contacts[i]);
 	if (count > 0)
-		sort_works(run);
+		prepare_sort(run);
 }
 
 /*

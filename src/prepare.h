@@ -13,6 +13,7 @@
 extern bool prepare_gather_unsettled(Run *run, List *hits);
 extern void prepare_gather(Run *run, List *hits, List *changes);
 extern Work *prepare_append_work(Run *run, Datum contact);
+extern void prepare_sort(Run *run);
 extern void prepare_add_contacts(Run *run, Datum *contacts, int count);
 extern void prepare_drop_settled(Run *run);
 extern void prepare_exclude_shortcuts(Run *run);

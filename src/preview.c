@@ -4,7 +4,7 @@
  *	  Whom a predicate would hold for, now or at instants of the past.
  *
  * The predicate is evaluated for all contacts by the same set-based scan that
- * takes in a new segment (refresh.c); nothing is saved or locked, so that
+ * takes in a new segment (scan.c); nothing is saved or locked, so that
  * writers need not be kept away.  What an instant's scan sees is the newest
  * snapshot when it begins.
  *
@@ -30,7 +30,7 @@
 #include "utils/memutils.h"
 
 #include "evaluate.h"
-#include "refresh.h"
+#include "scan.h"
 
 PG_FUNCTION_INFO_V1(lifecycle_preview);
 PG_FUNCTION_INFO_V1(backtest);
@@ -90,13 +90,13 @@ look_at_row(Look *look, int row, StateReader *reader)
 	Datum		value;
 	ListCell   *cell;
 
-	work.contact = refresh_value(scan, row, 1, &isnull);
+	work.contact = scan_value(scan, row, 1, &isnull);
 	work.found = true;
-	work.row = run_copy_row(refresh_value(scan, row, 2, &isnull));
-	value = refresh_value(scan, row, 3, &isnull);
+	work.row = run_copy_row(scan_value(scan, row, 2, &isnull));
+	value = scan_value(scan, row, 3, &isnull);
 	if (!isnull)
 		work.company_row = run_copy_row(value);
-	work.values = refresh_atoms(scan, row);
+	work.values = scan_atoms(scan, row);
 	if (reader != NULL)
 		work.state = state_read(reader, work.contact);
 	if (work.state == NULL)
@@ -176,7 +176,7 @@ look_begin(Look *look, Model *model, const char *source, bool by_instant)
 static void
 look_try(void *arg)
 {
-	refresh_scan(arg);
+	scan_contacts(arg);
 }
 
 /*
@@ -191,7 +191,7 @@ look_at(Look *look, TimestampTz clock)
 	look->members = 0;
 	look->scan.clock = look->run->clock = clock;
 	if (look->may_fail)
-		refresh_scan(&look->scan);
+		scan_contacts(&look->scan);
 	else if (!run_try(look_try, &look->scan, &error))
 	{
 		look->may_fail = true;

@@ -18,11 +18,14 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "executor/tstoreReceiver.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/plancache.h"
 #include "utils/snapmgr.h"
 
 #include "counter.h"
@@ -99,6 +102,84 @@ query_once(const char *sql, int nargs, const Oid *types,
 	rows = query_execute(plan, values, nulls);
 	SPI_freeplan(plan);
 	return rows;
+}
+
+/*
+ * query_cursor: open a cursor on a snapshot; NULL for the newest, our own
+ * changes included.
+ */
+Portal
+query_cursor(const char *sql, int nargs, Oid *types, Datum *values,
+			 Snapshot snapshot)
+{
+	Portal		portal;
+
+	CommandCounterIncrement();
+	PushActiveSnapshot(snapshot != NULL ? snapshot : GetLatestSnapshot());
+	portal = SPI_cursor_open_with_args(NULL, sql, nargs, types, values, NULL,
+									   true, 0);
+	PopActiveSnapshot();
+	return portal;
+}
+
+/* What query_store has the executor read. */
+static ParamListInfo
+make_params(int nargs, const Oid *types, const Datum *values)
+{
+	ParamListInfo params = nargs > 0 ? makeParamList(nargs) : NULL;
+
+	for (int i = 0; i < nargs; i++)
+	{
+		params->params[i].value = values[i];
+		params->params[i].isnull = false;
+		params->params[i].pflags = PARAM_FLAG_CONST;
+		params->params[i].ptype = types[i];
+	}
+	return params;
+}
+
+/*
+ * query_store: run a statement that reads to its end, on a snapshot or if it
+ * is NULL on the newest, and keep the rows in a tuplestore, which spills to
+ * disk.  Unlike a cursor's its plan may be parallel.  *desc is set to what the
+ * rows look like, in the current memory context.
+ */
+Tuplestorestate *
+query_store(const char *sql, int nargs, const Oid *types, const Datum *values,
+			Snapshot snapshot, TupleDesc *desc)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Tuplestorestate *store = tuplestore_begin_heap(false, false, work_mem);
+	DestReceiver *receiver = CreateDestReceiver(DestTuplestore);
+	SPIPlanPtr	plan = SPI_prepare_cursor(sql, nargs, (Oid *) types,
+										  CURSOR_OPT_PARALLEL_OK);
+	SPIExecuteOptions options = {0};
+	CachedPlanSource *source;
+	int			result;
+
+	MemoryContextSwitchTo(context);
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare_cursor returned %s for \"%s\"",
+			 SPI_result_code_string(SPI_result), sql);
+	source = linitial(SPI_plan_get_plan_sources(plan));
+	*desc = CreateTupleDescCopy(source->resultDesc);
+	SetTuplestoreDestReceiverParams(receiver, store, context, false, NULL,
+									NULL);
+	options.params = make_params(nargs, types, values);
+	options.read_only = true;
+	options.dest = receiver;
+	counter_add(COUNT_STATEMENTS, 1);
+	CommandCounterIncrement();
+	PushActiveSnapshot(snapshot != NULL ? snapshot : GetLatestSnapshot());
+	result = SPI_execute_plan_extended(plan, &options);
+	if (result < 0)
+		elog(ERROR, "SPI_execute_plan_extended returned %s",
+			 SPI_result_code_string(result));
+	PopActiveSnapshot();
+	SPI_freeplan(plan);
+	receiver->rDestroy(receiver);
+	MemoryContextSwitchTo(context);
+	return store;
 }
 
 /*

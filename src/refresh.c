@@ -4,12 +4,17 @@
  *	  Segments of all contacts at once, from the events.
  *
  * When a segment is added or altered, its atoms are computed for all
- * contacts by one statement: contacts left-joined with one aggregation of
- * events per atom.  The rows are streamed through a cursor and evaluated in
- * batches.  The caller (lifecycle.lock_model) holds SHARE ROW EXCLUSIVE locks
- * on the application tables, so nobody changes a contact meanwhile and rows
- * are not locked one by one.  The cursor's snapshot is taken after the locks,
- * and the clock is that instant: nobody has events of a later one.
+ * contacts by one statement (scan.c), and contacts are evaluated in batches.
+ * The caller (lifecycle.lock_model) holds SHARE ROW EXCLUSIVE locks on the
+ * application tables, so nobody changes a contact meanwhile and rows are not
+ * locked one by one.  The scan's snapshot is taken after the locks, and the
+ * clock is that instant: nobody has events of a later one.
+ *
+ * If nobody is in the segment yet, two kinds of predicate spare most contacts:
+ * of one that does not hold without events, only the contacts that have such
+ * events are read, and one of the contact's columns alone, which cannot fail,
+ * is the statement's own condition.  What is known of a new segment's members
+ * is written by enter.c.
  *
  * If the statement fails, on an event whose property cannot be cast, contacts
  * are evaluated batch by batch instead, so that the failure counts only for
@@ -25,259 +30,21 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/portal.h"
+#include "utils/ruleutils.h"
 #include "utils/snapmgr.h"
 
+#include "enter.h"
+#include "equality.h"
 #include "evaluate.h"
-#include "meaning.h"
 #include "member.h"
 #include "refresh.h"
+#include "scan.h"
 
+/* So many contacts are looked at in one run. */
 #define BATCH 5000
-
-/*
- * Open a cursor on a snapshot; NULL for the newest, our own changes included.
- */
-static Portal
-open_cursor(const char *sql, int nargs, Oid *types, Datum *values,
-			Snapshot snapshot)
-{
-	Portal		portal;
-
-	CommandCounterIncrement();
-	PushActiveSnapshot(snapshot != NULL ? snapshot : GetLatestSnapshot());
-	portal = SPI_cursor_open_with_args(NULL, sql, nargs, types, values, NULL,
-									   true, 0);
-	PopActiveSnapshot();
-	return portal;
-}
-
-/*
- * What is the model's own may not be readable by the owner of contacts, and
- * is not joined but read for each batch.
- */
-static bool
-is_joined(const Atom *atom)
-{
-	return atom->spec->kind != ATOM_TIME_IN_STAGE;
-}
-
-/* A contact of the batch, to be sorted by key. */
-typedef struct BatchContact
-{
-	Datum		contact;
-	int			row;
-} BatchContact;
-
-static int
-compare_contacts(const void *a, const void *b, void *key)
-{
-	return key_compare(key, ((const BatchContact *) a)->contact,
-					   ((const BatchContact *) b)->contact);
-}
-
-/*
- * The values of an atom that was not joined, by row of the batch.
- */
-static AtomValue *
-scan_batch_atom(ContactScan *scan, Atom *atom)
-{
-	KeyType    *key = &scan->model->contact_key;
-	BatchContact *batch = palloc(scan->count * sizeof(BatchContact));
-	Datum	   *contacts = palloc(scan->count * sizeof(Datum));
-	TimestampTz *clocks = palloc(scan->count * sizeof(TimestampTz));
-	AtomValue  *sorted = palloc(scan->count * sizeof(AtomValue));
-	AtomValue  *values = palloc(scan->count * sizeof(AtomValue));
-
-	for (int i = 0; i < scan->count; i++)
-	{
-		bool		isnull;
-
-		batch[i].contact = refresh_value(scan, i, 1, &isnull);
-		batch[i].row = i;
-	}
-	qsort_arg(batch, scan->count, sizeof(BatchContact), compare_contacts, key);
-	for (int i = 0; i < scan->count; i++)
-	{
-		contacts[i] = batch[i].contact;
-		clocks[i] = scan->clock;
-	}
-	atom_scan(scan->model, atom, contacts, scan->count, clocks,
-			  scan->snapshot, sorted);
-	for (int i = 0; i < scan->count; i++)
-		values[batch[i].row] = sorted[i];
-	return values;
-}
-
-static void
-scan_batch_atoms(ContactScan *scan)
-{
-	scan->values = palloc0((scan->natoms + 1) * sizeof(AtomValue *));
-	for (int i = 0; i < scan->natoms; i++)
-		if (!is_joined(scan->atoms[i]))
-			scan->values[i] = scan_batch_atom(scan, scan->atoms[i]);
-}
-
-/*
- * The rows of a scan: contacts left-joined with their atoms; or if only
- * contacts with events matter, the atoms joined with one another and then
- * with the contacts.
- */
-static void
-append_from(StringInfo sql, ContactScan *scan, bool company)
-{
-	Model	   *model = scan->model;
-	AppTable   *contacts = &model->table[CONTACTS];
-	AppTable   *companies = &model->table[COMPANIES];
-	const char *key = psprintf("c.%s", contacts->column[ROLE_KEY].quoted);
-	StringInfoData found;
-
-	initStringInfo(&found);
-	if (!scan->events_only)
-		appendStringInfo(sql, " FROM %s AS c", contacts->name);
-	for (int i = 0; i < scan->natoms; i++)
-	{
-		if (!is_joined(scan->atoms[i]))
-			continue;
-		appendStringInfo(sql, "%s(%s) AS a%d",
-						 !scan->events_only ? " LEFT JOIN " :
-						 i > 0 ? " FULL JOIN " : " FROM ",
-						 meaning_sql(model, scan->atoms[i]->spec, true,
-									 MEANING_PARAMS * i + 1), i);
-		if (!scan->events_only)
-			appendStringInfo(sql, " ON a%d.contact OPERATOR(pg_catalog.=) %s",
-							 i, key);
-		else if (i > 0)
-			appendStringInfo(sql, " ON a%d.contact OPERATOR(pg_catalog.=)"
-							 " COALESCE(%s)", i, found.data);
-		appendStringInfo(&found, "%sa%d.contact", i > 0 ? ", " : "", i);
-	}
-	if (scan->events_only)
-		appendStringInfo(sql, " JOIN %s AS c ON %s OPERATOR(pg_catalog.=)"
-						 " COALESCE(%s)", contacts->name, key, found.data);
-	if (company)
-		appendStringInfo(sql, " LEFT JOIN %s AS co"
-						 " ON co.%s OPERATOR(pg_catalog.=) c.%s",
-						 companies->name, companies->column[ROLE_KEY].quoted,
-						 contacts->column[ROLE_COMPANY].quoted);
-}
-
-/*
- * refresh_scan: hand the values of some atoms for all contacts to a
- * function, batch by batch.
- *
- * `rows` adds the contact's and its company's rows.  The function is called
- * with the current context being one that is reset after each call; it finds
- * the batch in the ContactScan.  Atoms must be of the model's events.
- */
-void
-refresh_scan(ContactScan *scan)
-{
-	Model	   *model = scan->model;
-	AppTable   *contacts = &model->table[CONTACTS];
-	bool		company = scan->rows &&
-		OidIsValid(model->table[COMPANIES].relid) &&
-		contacts->column[ROLE_COMPANY].attno != 0;
-	StringInfoData sql;
-	int			nparams = MEANING_PARAMS * scan->natoms;
-	Oid		   *types = palloc((nparams + 1) * sizeof(Oid));
-	Datum	   *values = palloc((nparams + 1) * sizeof(Datum));
-	Portal		portal;
-	int			level;
-	MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext,
-												"lifecycle scan",
-												ALLOCSET_DEFAULT_SIZES);
-	UserSpan	span;
-
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT c.%s%s%s",
-					 contacts->column[ROLE_KEY].quoted,
-					 scan->rows ? ", c" : ", NULL",
-					 company ? ", co" : ", NULL");
-	if (scan->member_of != 0)
-		appendStringInfo(&sql, ", c.%s OPERATOR(pg_catalog.=) ANY (SELECT m.contact"
-						 " FROM %s.membership AS m"
-						 " WHERE m.segment_id OPERATOR(pg_catalog.=) %d)",
-						 contacts->column[ROLE_KEY].quoted, model->schema,
-						 scan->member_of);
-	else
-		appendStringInfoString(&sql, ", NULL::pg_catalog.bool");
-	for (int i = 0; i < scan->natoms; i++)
-	{
-		if (is_joined(scan->atoms[i]))
-			appendStringInfo(&sql, ", a%d.value, a%d.turns, a%d.arrives", i, i, i);
-		else
-			appendStringInfoString(&sql, ", NULL, NULL, NULL");
-		meaning_params(model, scan->atoms[i]->spec, scan->clock,
-					   types + MEANING_PARAMS * i,
-					   values + MEANING_PARAMS * i);
-	}
-	append_from(&sql, scan, company);
-
-	span_read(&span, contacts->owner);
-	level = path_pin();
-	portal = open_cursor(sql.data, nparams, types, values, scan->snapshot);
-	for (;;)
-	{
-		MemoryContext old;
-
-		CHECK_FOR_INTERRUPTS();
-		SPI_cursor_fetch(portal, true, BATCH);
-		scan->count = (int) SPI_processed;
-		if (scan->count == 0)
-			break;
-		scan->result = SPI_tuptable;
-		old = MemoryContextSwitchTo(batch);
-		path_unpin(level);
-		span_end(&span);
-		scan_batch_atoms(scan);
-		scan->work(scan);
-		span_read(&span, contacts->owner);
-		level = path_pin();
-		MemoryContextSwitchTo(old);
-		MemoryContextReset(batch);
-		SPI_freetuptable(scan->result);
-	}
-	path_unpin(level);
-	span_end(&span);
-	SPI_cursor_close(portal);
-	MemoryContextDelete(batch);
-}
-
-/*
- * refresh_value: a column of the row in work (from 0) of the batch.
- */
-Datum
-refresh_value(ContactScan *scan, int row, int column, bool *isnull)
-{
-	return SPI_getbinval(scan->result->vals[row], scan->result->tupdesc,
-						 column, isnull);
-}
-
-/*
- * refresh_atoms: the values of the atoms for a row of the batch.
- */
-List *
-refresh_atoms(ContactScan *scan, int row)
-{
-	List	   *result = NIL;
-
-	for (int i = 0; i < scan->natoms; i++)
-	{
-		WorkValue  *known = palloc(sizeof(WorkValue));
-		SPITupleTable *outer = SPI_tuptable;
-
-		SPI_tuptable = scan->result;
-		known->atom = scan->atoms[i];
-		known->value = scan->values[i] != NULL ? scan->values[i][row] :
-			atom_read(scan->model, known->atom, row, 5 + 3 * i, scan->clock);
-		SPI_tuptable = outer;
-		result = lappend(result, known);
-	}
-	return result;
-}
 
 static Run *
 start_quiet_run(Model *model, TimestampTz clock)
@@ -300,6 +67,8 @@ typedef struct SegmentsArg
 	ContactScan scan;
 	List	   *segments;
 	Segment    *only;			/* the only one, if it names no other segment */
+	bool		empty;			/* it has no member yet */
+	bool		alone;			/* nor does anything follow from entering it */
 	Run		   *probe;			/* to evaluate it in */
 } SegmentsArg;
 
@@ -319,25 +88,38 @@ probe(SegmentsArg *arg, Work *work)
 	return !isnull && DatumGetBool(value);
 }
 
+static bool
+has_members(Model *model, Segment *segment)
+{
+	UserSpan	span;
+	uint64		members;
+
+	span_write(&span, model->owner);
+	members = query_once(psprintf("SELECT FROM %s.membership"
+								  " WHERE segment_id OPERATOR(pg_catalog.=) %d LIMIT 1",
+								  model->schema, segment->id),
+						 0, NULL, NULL, NULL);
+	span_end(&span);
+	return members > 0;
+}
+
 /*
- * Has the only segment members only among contacts that have events which its
- * atoms match?  Then all others need not be looked at.
+ * Can the only segment, which is empty, get members only among contacts that
+ * have events which its atoms match?  Then all others need not be looked at.
  */
 static bool
 needs_events(SegmentsArg *arg)
 {
 	ContactScan *scan = &arg->scan;
-	Model	   *model = scan->model;
 	Work		work = {0};
 	UserSpan	span;
-	uint64		members;
 	bool		holds;
 
 	if (scan->rows || scan->natoms == 0)
 		return false;
 	for (int i = 0; i < scan->natoms; i++)
 	{
-		if (!is_joined(scan->atoms[i]))
+		if (!scan_joins(scan->atoms[i]))
 			return false;
 	}
 	for (int i = 0; i < scan->natoms; i++)
@@ -348,18 +130,119 @@ needs_events(SegmentsArg *arg)
 		known->value = atom_default(known->atom);
 		work.values = lappend(work.values, known);
 	}
-	span_read(&span, model->table[CONTACTS].owner);
+	span_read(&span, scan->model->table[CONTACTS].owner);
 	holds = probe(arg, &work);
 	span_end(&span);
-	if (holds)
+	return !holds;
+}
+
+/*
+ * Is there a COLLATE in it?  Of that a planned expression keeps no more than
+ * what it makes of the type, which is not deparsed.
+ */
+static bool
+collates(Node *node, void *context)
+{
+	if (node == NULL)
 		return false;
-	span_write(&span, model->owner);
-	members = query_once(psprintf("SELECT FROM %s.membership"
-								  " WHERE segment_id OPERATOR(pg_catalog.=) %d LIMIT 1",
-								  model->schema, arg->only->id),
-						 0, NULL, NULL, NULL);
-	span_end(&span);
-	return members == 0;
+	if (IsA(node, RelabelType) &&
+		((RelabelType *) node)->resultcollid !=
+		exprCollation((Node *) ((RelabelType *) node)->arg))
+		return true;
+	return expression_tree_walker(node, collates, context);
+}
+
+/*
+ * The only segment's predicate as a condition in SQL, if it is one about the
+ * contact's columns that cannot raise an error: then it does not matter in
+ * which order its parts are evaluated, and for whom.
+ */
+static const char *
+column_condition(SegmentsArg *arg)
+{
+	Predicate  *predicate = arg->only->expression->predicate;
+	Oid			contacts = arg->scan.model->table[CONTACTS].relid;
+	const char *sql;
+	int			level;
+
+	if (predicate->atoms != NIL || predicate->contact_columns == NULL ||
+		predicate->company_columns != NULL ||
+		!equality_cannot_raise((Node *) predicate->expr) ||
+		collates((Node *) predicate->expr, NULL))
+		return NULL;
+	level = path_pin();
+	sql = deparse_expression((Node *) predicate->expr,
+							 deparse_context_for("c", contacts), true, true);
+	path_unpin(level);
+	return sql;
+}
+
+/*
+ * What the scan need not look at.
+ */
+static void
+narrow(SegmentsArg *arg)
+{
+	ContactScan *scan = &arg->scan;
+	Model	   *model = scan->model;
+	Predicate  *predicate = arg->only->expression->predicate;
+
+	arg->empty = !has_members(model, arg->only);
+	arg->alone = arg->empty && network_dependents(model, arg->only) == NIL &&
+		network_rules(model, ON_SEGMENT_ENTERED, arg->only->name) == NIL;
+	scan->rows = predicate->contact_columns != NULL ||
+		predicate->company_columns != NULL;
+	if (!arg->empty)
+	{
+		scan->member_of = arg->only->id;
+		return;
+	}
+	scan->events_only = needs_events(arg);
+	scan->condition = column_condition(arg);
+	if (scan->condition != NULL)
+		scan->rows = false;
+}
+
+/*
+ * Is the contact in this row to be in the only segment?  *values are of its
+ * atoms: those of the row, and those of columns that come to it.
+ */
+static bool
+row_holds(SegmentsArg *arg, int row, List **values)
+{
+	ContactScan *scan = &arg->scan;
+	Work		work = {0};
+	bool		isnull;
+	bool		holds;
+	Datum		value;
+
+	if (scan->condition != NULL)
+		return true;
+	value = scan_value(scan, row, 2, &isnull);
+	if (!isnull)
+		work.row = run_copy_row(value);
+	value = scan_value(scan, row, 3, &isnull);
+	if (!isnull)
+		work.company_row = run_copy_row(value);
+	work.contact = scan_value(scan, row, 1, &isnull);
+	work.values = *values;
+	holds = probe(arg, &work);
+	*values = work.values;
+	return holds;
+}
+
+/*
+ * Will time alone change one of these?
+ */
+static bool
+may_turn(List *values)
+{
+	ListCell   *cell;
+
+	foreach(cell, values)
+		if (((WorkValue *) lfirst(cell))->value.next != NOT_DUE)
+			return true;
+	return false;
 }
 
 /*
@@ -370,34 +253,44 @@ needs_events(SegmentsArg *arg)
 static bool
 row_matters(SegmentsArg *arg, int row, List **values)
 {
-	ContactScan *scan = &arg->scan;
-	Work		work = {0};
-	ListCell   *cell;
+	List	   *all;
 	bool		isnull;
 	bool		is_member;
-	Datum		value;
 
-	*values = refresh_atoms(scan, row);
-	if (arg->only == NULL)
+	*values = scan_atoms(&arg->scan, row);
+	if (arg->only == NULL || may_turn(*values))
 		return true;
-	foreach(cell, *values)
-		if (((WorkValue *) lfirst(cell))->value.next != NOT_DUE)
-			return true;
-	is_member = DatumGetBool(refresh_value(scan, row, 4, &isnull)) && !isnull;
-	value = refresh_value(scan, row, 2, &isnull);
-	if (!isnull)
-		work.row = run_copy_row(value);
-	value = refresh_value(scan, row, 3, &isnull);
-	if (!isnull)
-		work.company_row = run_copy_row(value);
-	work.contact = refresh_value(scan, row, 1, &isnull);
-	work.values = list_copy(*values);
-	if (probe(arg, &work) != is_member)
-		return true;
-	foreach(cell, work.values)	/* those of columns have come to it */
-		if (((WorkValue *) lfirst(cell))->value.next != NOT_DUE)
-			return true;
-	return false;
+	is_member = DatumGetBool(scan_value(&arg->scan, row, 4, &isnull)) &&
+		!isnull;
+	all = list_copy(*values);
+	return row_holds(arg, row, &all) != is_member || may_turn(all);
+}
+
+/*
+ * Write down who of the batch enters the only segment, if that is all.
+ */
+static void
+enter_batch(SegmentsArg *arg, Run *run)
+{
+	ContactScan *scan = &arg->scan;
+	MemberChange change = {arg->only, true};
+	List	   *changes = list_make1(&change);
+	UserSpan	span;
+
+	enter_begin(run, scan->count);
+	span_read(&span, scan->model->table[CONTACTS].owner);
+	for (int i = 0; i < scan->count; i++)
+	{
+		List	   *values = scan_atoms(scan, i);
+		bool		holds = row_holds(arg, i, &values);
+		bool		isnull;
+
+		if (holds || may_turn(values))
+			enter_add(run, scan_value(scan, i, 1, &isnull), values,
+					  holds ? changes : NIL);
+	}
+	span_end(&span);
+	enter_write(run, scan->total);
 }
 
 static void
@@ -410,19 +303,26 @@ refresh_batch(ContactScan *scan)
 
 	run->no_lock = true;
 	run->only_segments = arg->segments;
-	span_read(&span, scan->model->table[CONTACTS].owner);
-	for (int i = 0; i < scan->count; i++)
+	if (arg->alone)
+		enter_batch(arg, run);
+	else
 	{
-		List	   *values;
-		bool		isnull;
+		span_read(&span, scan->model->table[CONTACTS].owner);
+		for (int i = 0; i < scan->count; i++)
+		{
+			List	   *values;
+			bool		isnull;
 
-		if (row_matters(arg, i, &values))
-			run_add_contact(run, CONTACT_REBUILT,
-							refresh_value(scan, i, 1, &isnull))->values = values;
+			if (row_matters(arg, i, &values))
+				run_add_contact(run, CONTACT_REBUILT,
+								scan_value(scan, i, 1, &isnull))->values = values;
+		}
+		span_end(&span);
 	}
-	span_end(&span);
 	MemoryContextSwitchTo(old);
 	run_finish(run);
+	if (arg->probe != NULL)
+		MemoryContextReset(arg->probe->round_context);
 }
 
 /*
@@ -434,16 +334,8 @@ refresh_try(void *task)
 	SegmentsArg *arg = task;
 
 	if (arg->only != NULL)
-	{
-		Predicate  *predicate = arg->only->expression->predicate;
-
-		arg->scan.rows = predicate->contact_columns != NULL ||
-			predicate->company_columns != NULL;
-		arg->scan.events_only = needs_events(arg);
-		if (!arg->scan.events_only)
-			arg->scan.member_of = arg->only->id;
-	}
-	refresh_scan(&arg->scan);
+		narrow(arg);
+	scan_contacts(&arg->scan);
 }
 
 /*
@@ -509,10 +401,12 @@ refresh_segments(Model *model, List *segments)
 	{
 		arg.scan.natoms = 0;
 		arg.only = NULL;
+		arg.alone = false;
 		arg.scan.rows = false;
 		arg.scan.events_only = false;
+		arg.scan.condition = NULL;
 		arg.scan.member_of = 0;
-		refresh_scan(&arg.scan);
+		scan_contacts(&arg.scan);
 	}
 	if (arg.probe != NULL)
 	{
@@ -559,7 +453,7 @@ refresh_contacts(Model *model, TimestampTz clock, bool rewind, bool sync,
 	UserSpan	span;
 
 	span_write(&span, model->owner);
-	portal = open_cursor(psprintf("SELECT c.%1$s, c.%2$s::pg_catalog.text, %3$s"
+	portal = query_cursor(psprintf("SELECT c.%1$s, c.%2$s::pg_catalog.text, %3$s"
 								  " FROM %4$s AS c",
 								  table->column[ROLE_KEY].quoted,
 								  table->column[ROLE_STAGE].quoted,

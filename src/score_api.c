@@ -23,6 +23,7 @@
 #include "lock.h"
 #include "prepare.h"
 #include "refresh.h"
+#include "scan.h"
 #include "score.h"
 
 PG_FUNCTION_INFO_V1(lifecycle_score);
@@ -314,15 +315,15 @@ scores_batch(ContactScan *scan)
 		bool		nulls[3] = {false};
 
 		CHECK_FOR_INTERRUPTS();
-		work.contact = refresh_value(scan, i, 1, &isnull);
+		work.contact = scan_value(scan, i, 1, &isnull);
 		if (!is_visible(arg, work.contact))
 			continue;
 		work.found = true;
-		work.row = run_copy_row(refresh_value(scan, i, 2, &isnull));
-		value = refresh_value(scan, i, 3, &isnull);
+		work.row = run_copy_row(scan_value(scan, i, 2, &isnull));
+		value = scan_value(scan, i, 3, &isnull);
 		if (!isnull)
 			work.company_row = run_copy_row(value);
-		work.values = refresh_atoms(scan, i);
+		work.values = scan_atoms(scan, i);
 		work.state = state_read(reader, work.contact);
 		if (work.state == NULL)
 			work.state = state_new(0);
@@ -359,7 +360,7 @@ scan_score(ScoresArg *arg)
 			scan->atoms[scan->natoms++] = arg->expression->atoms[i];
 	if (scan->natoms > MAX_JOINED_ATOMS)
 		scan->natoms = 0;
-	refresh_scan(scan);
+	scan_contacts(scan);
 }
 
 /*

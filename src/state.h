@@ -61,6 +61,9 @@ extern StateReader *state_begin_read(Model *model);
 extern StateReader *state_begin_read_at(Model *model, Snapshot snapshot);
 extern StateRow *state_read(StateReader *reader, Datum contact);
 extern bool state_is_current(StateReader *reader, const StateRow *row);
+extern bool state_begin_walk(StateReader *reader, Datum first,
+							 int64 total);
+extern StateRow *state_walk_to(StateReader *reader, Datum contact);
 extern void state_end_read(StateReader *reader);
 
 extern bool state_overwrite(Model *model, const ItemPointerData *tid,

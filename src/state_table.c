@@ -6,6 +6,9 @@
  * Reading goes directly to the table (find.c), on a snapshot taken when the
  * reader is opened.
  *
+ * Whoever asks for many contacts in key order goes along the index instead
+ * (state_begin_walk).
+ *
  * Writing is done in record.c, with one exception.
  *
  * A transaction of many single-row statements about one contact would update
@@ -102,21 +105,15 @@ slot_xmin(TupleTableSlot *slot)
 }
 
 /*
- * state_read: the state of a contact, NULL if there is no row.
+ * The state whose row is in the slot.
  */
-StateRow *
-state_read(StateReader *reader, Datum contact)
+static StateRow *
+row_in_slot(TupleTableSlot *slot)
 {
-	TupleTableSlot *slot = reader->finder->slot;
-	StateRow   *row;
-	Datum		value;
 	bool		isnull;
+	Datum		value = slot_getattr(slot, ATTR_STATE, &isnull);
+	StateRow   *row = state_unpack(DatumGetByteaPP(value));
 
-	counter_add(COUNT_STATE_READS, 1);
-	if (!find_row(reader->finder, contact))
-		return NULL;
-	value = slot_getattr(slot, ATTR_STATE, &isnull);
-	row = state_unpack(DatumGetByteaPP(value));
 	row->tid = slot->tts_tid;
 	row->xmin = slot_xmin(slot);
 	value = slot_getattr(slot, ATTR_CLOCK, &isnull);
@@ -124,6 +121,36 @@ state_read(StateReader *reader, Datum contact)
 	value = slot_getattr(slot, ATTR_DUE, &isnull);
 	row->due = isnull ? NOT_DUE : DatumGetTimestampTz(value);
 	return row;
+}
+
+/*
+ * state_read: the state of a contact, NULL if there is no row.
+ */
+StateRow *
+state_read(StateReader *reader, Datum contact)
+{
+	counter_add(COUNT_STATE_READS, 1);
+	return find_row(reader->finder, contact) ?
+		row_in_slot(reader->finder->slot) : NULL;
+}
+
+/*
+ * state_begin_walk, state_walk_to: the same for contacts in key order, this
+ * one first, about `total` of them with those of other readers.  False if
+ * that is not worth while (find_begin_walk).
+ */
+bool
+state_begin_walk(StateReader *reader, Datum first, int64 total)
+{
+	return find_begin_walk(reader->finder, first, total);
+}
+
+StateRow *
+state_walk_to(StateReader *reader, Datum contact)
+{
+	counter_add(COUNT_STATE_READS, 1);
+	return find_next(reader->finder, contact) ?
+		row_in_slot(reader->finder->slot) : NULL;
 }
 
 /*

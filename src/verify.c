@@ -4,7 +4,7 @@
  *	  The proof: stored states against a recomputation from the events.
  *
  * All segments are evaluated for all contacts from the rows and the events
- * alone, a number of them at a time by one statement (refresh_scan), and
+ * alone, a number of them at a time by one statement (scan_contacts), and
  * compared with the packed state: membership, the counts, truths and totals
  * of atoms, and the due time.  One snapshot serves for everything, so writers
  * need not be kept away.
@@ -32,7 +32,7 @@
 
 #include "evaluate.h"
 #include "member.h"
-#include "refresh.h"
+#include "scan.h"
 #include "score.h"
 #include "total.h"
 
@@ -263,7 +263,7 @@ verify_row(VerifyArg *arg, StateReader *reader, int row)
 	Datum		value;
 	ListCell   *cell;
 
-	work.contact = refresh_value(scan, row, 1, &isnull);
+	work.contact = scan_value(scan, row, 1, &isnull);
 	work.found = true;
 	work.state = state_read(reader, work.contact);
 	if (work.state == NULL || work.state->orphan)
@@ -283,13 +283,13 @@ verify_row(VerifyArg *arg, StateReader *reader, int row)
 				   timestamptz_to_str(due),
 				   pstrdup(timestamptz_to_str(work.state->due)));
 	}
-	value = refresh_value(scan, row, 2, &isnull);
+	value = scan_value(scan, row, 2, &isnull);
 	work.row = run_copy_row(value);
-	value = refresh_value(scan, row, 3, &isnull);
+	value = scan_value(scan, row, 3, &isnull);
 	if (!isnull)
 		work.company_row = run_copy_row(value);
 	work.values = arg->may_fail ? compute_atoms(arg, &work) :
-		refresh_atoms(scan, row);
+		scan_atoms(scan, row);
 	foreach(cell, work.values)
 	{
 		WorkValue  *known = lfirst(cell);
@@ -332,7 +332,7 @@ verify_gathered(VerifyArg *arg)
 		foreach(cell, arg->atoms)
 			arg->scan.atoms[arg->scan.natoms++] = lfirst(cell);
 	}
-	refresh_scan(&arg->scan);
+	scan_contacts(&arg->scan);
 	arg->first = false;
 	arg->segments = arg->atoms = NIL;
 }
