@@ -73,37 +73,41 @@ lock_plan(Model *model, PlanId id)
 	return model->plan[id];
 }
 
-static Datum
-keys_of(Run *run, Work **works, int count)
-{
-	Datum	   *keys = palloc_extended(mul_size(count + 1, sizeof(Datum)),
-									   MCXT_ALLOC_HUGE);
-
-	for (int i = 0; i < count; i++)
-		keys[i] = works[i]->contact;
-	return key_array(&run->model->contact_key, keys, count);
-}
-
+/*
+ * Lock and read rows by a plan; or read them as they were on a snapshot, of the
+ * contacts that were found.
+ */
 static void
-lock_by_plan(Run *run, PlanId id, Work **works, int count)
+read_by_plan(Run *run, PlanId id, Work **works, int count, Snapshot before)
 {
 	Model	   *model = run->model;
-	Datum		keys = keys_of(run, works, count);
-	uint64		rows = query_execute(lock_plan(model, id), &keys, NULL);
+	Datum	   *contacts = palloc_extended(mul_size(count, sizeof(Datum)),
+										   MCXT_ALLOC_HUGE);
+	Datum		keys;
+	uint64		rows;
 
+	for (int i = 0; i < count; i++)
+		contacts[i] = works[i]->contact;
+	keys = key_array(&model->contact_key, contacts, count);
+	rows = query_execute_at(lock_plan(model, id), &keys, NULL, before);
 	for (uint64 i = 0; i < rows; i++)
 	{
 		bool		isnull;
 		Work	   *work = run_find_work(run, query_value(i, 1, &isnull));
-		Datum		value;
+		HeapTuple	row;
+		Datum		company;
 
-		if (work == NULL)
+		if (work == NULL || (before != NULL && !work->found))
 			continue;
 		work->found = true;
-		work->row = run_copy_row(query_value(i, 2, &isnull));
-		value = query_value(i, 3, &work->company_null);
+		row = run_copy_row(query_value(i, 2, &isnull));
+		if (before != NULL)
+			work->old_row = row;
+		else
+			work->row = row;
+		company = query_value(i, 3, &work->company_null);
 		if (!work->company_null)
-			work->company = key_copy(&model->company_key, value);
+			work->company = key_copy(&model->company_key, company);
 	}
 	SPI_freetuptable(SPI_tuptable);
 }
@@ -263,11 +267,11 @@ lock_contacts(Run *run, Work **works, int count)
 		return;
 	span_write(&span, model->table[CONTACTS].owner);
 	if (run->no_lock)
-		lock_by_plan(run, PLAN_READ_CONTACTS, works, count);
+		read_by_plan(run, PLAN_READ_CONTACTS, works, count, NULL);
 	else if (!lock_directly(run, skip ? LockWaitSkip : LockWaitBlock, works,
 							count))
-		lock_by_plan(run, skip ? PLAN_SKIP_CONTACTS : PLAN_LOCK_CONTACTS,
-					 works, count);
+		read_by_plan(run, skip ? PLAN_SKIP_CONTACTS : PLAN_LOCK_CONTACTS,
+					 works, count, NULL);
 	span_end(&span);
 }
 
@@ -278,31 +282,12 @@ lock_contacts(Run *run, Work **works, int count)
 void
 lock_read_before(Run *run, Work **works, int count)
 {
-	Model	   *model = run->model;
 	Snapshot	before = step_snapshot(run, CONTACTS);
-	Datum		keys;
 	UserSpan	span;
-	uint64		rows;
 
 	if (before == NULL)
 		return;
-	keys = keys_of(run, works, count);
-	span_write(&span, model->table[CONTACTS].owner);
-	rows = query_execute_at(lock_plan(model, PLAN_READ_CONTACTS), &keys, NULL,
-							before);
+	span_write(&span, run->model->table[CONTACTS].owner);
+	read_by_plan(run, PLAN_READ_CONTACTS, works, count, before);
 	span_end(&span);
-	for (uint64 i = 0; i < rows; i++)
-	{
-		bool		isnull;
-		Work	   *work = run_find_work(run, query_value(i, 1, &isnull));
-		Datum		value;
-
-		if (work == NULL || !work->found)
-			continue;
-		work->old_row = run_copy_row(query_value(i, 2, &isnull));
-		value = query_value(i, 3, &work->company_null);
-		if (!work->company_null)
-			work->company = key_copy(&model->company_key, value);
-	}
-	SPI_freetuptable(SPI_tuptable);
 }
