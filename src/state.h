@@ -49,12 +49,8 @@ typedef struct StateRow
 	int		   *segments;
 } StateRow;
 
-/* An open look-up of state rows on one snapshot. */
-typedef struct StateReader
-{
-	Model	   *model;
-	struct Finder *finder;
-} StateReader;
+/* An open look-up of state rows on one snapshot, see find.h. */
+typedef struct Finder StateReader;
 
 /* state_table.c: rows found, and overwritten in place */
 extern StateReader *state_begin_read(Model *model);

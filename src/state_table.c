@@ -54,8 +54,8 @@
 /*
  * state_begin_read: open a look-up.  Takes AccessShareLock on contact_state,
  * and for a search on its primary key, kept to the end of the transaction,
- * and allocates in the current memory context.  Our own changes
- * so far are visible to it, and what others have committed until now.
+ * and allocates in the current memory context.  Our own changes so far are
+ * visible to it, and what others have committed until now.
  */
 StateReader *
 state_begin_read(Model *model)
@@ -70,26 +70,21 @@ state_begin_read(Model *model)
 StateReader *
 state_begin_read_at(Model *model, Snapshot snapshot)
 {
-	StateReader *reader = palloc(sizeof(StateReader));
 	Relation	table = table_open(model->state_relid, AccessShareLock);
 
-	reader->model = model;
-	reader->finder = find_begin(table, model->state_index, AccessShareLock,
-								ATTR_CONTACT, &model->contact_key,
-								model->context, &model->state_places,
-								snapshot);
-	return reader;
+	return find_begin(table, model->state_index, AccessShareLock, ATTR_CONTACT,
+					  &model->contact_key, model->context,
+					  &model->state_places, snapshot);
 }
 
 void
 state_end_read(StateReader *reader)
 {
-	Relation	table = reader->finder->table;
+	Relation	table = reader->table;
 
-	counter_add(COUNT_STATE_SEARCHES, reader->finder->searches);
-	find_end(reader->finder);
+	counter_add(COUNT_STATE_SEARCHES, reader->searches);
+	find_end(reader);
 	table_close(table, NoLock);
-	pfree(reader);
 }
 
 static TransactionId
@@ -128,8 +123,8 @@ StateRow *
 state_read(StateReader *reader, Datum contact)
 {
 	counter_add(COUNT_STATE_READS, 1);
-	return find_row(reader->finder, contact) ?
-		row_in_slot(reader->finder->slot) : NULL;
+	return find_row(reader, contact) ?
+		row_in_slot(reader->slot) : NULL;
 }
 
 /*
@@ -140,15 +135,15 @@ state_read(StateReader *reader, Datum contact)
 bool
 state_begin_walk(StateReader *reader, Datum first, int64 total)
 {
-	return find_begin_walk(reader->finder, first, total);
+	return find_begin_walk(reader, first, total);
 }
 
 StateRow *
 state_walk_to(StateReader *reader, Datum contact)
 {
 	counter_add(COUNT_STATE_READS, 1);
-	return find_next(reader->finder, contact) ?
-		row_in_slot(reader->finder->slot) : NULL;
+	return find_next(reader, contact) ?
+		row_in_slot(reader->slot) : NULL;
 }
 
 /*
@@ -163,8 +158,8 @@ state_walk_to(StateReader *reader, Datum contact)
 bool
 state_is_current(StateReader *reader, const StateRow *row)
 {
-	return find_again(reader->finder, &row->tid) &&
-		slot_xmin(reader->finder->slot) == row->xmin;
+	return find_again(reader, &row->tid) &&
+		slot_xmin(reader->slot) == row->xmin;
 }
 
 /*
