@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * compat.h
- *	  What differs between PostgreSQL 15 and 18, and nothing else.
+ *	  What differs between PostgreSQL 15 and 18, and between compilers, and
+ *	  nothing else.
  *
  *-------------------------------------------------------------------------
  */
@@ -78,6 +79,13 @@
 /* Intervals can be infinite since PostgreSQL 17. */
 #ifndef INTERVAL_NOT_FINITE
 #define INTERVAL_NOT_FINITE(i) (false)
+#endif
+
+/* PostgreSQL has no name for this. */
+#if defined(__GNUC__)
+#define compat_prefetch(address) __builtin_prefetch(address)
+#else
+#define compat_prefetch(address) ((void) (address))
 #endif
 
 #endif							/* LIFECYCLE_COMPAT_H */

@@ -14,6 +14,9 @@
  * size that this session knew last spares a system call: the table can only
  * have grown since, as whoever cuts it off has told us before we got the lock.
  *
+ * Whoever asks for many rows says so beforehand (find_expect), so that the
+ * processor can fetch the places from memory before they are needed.
+ *
  * Whoever asks for many rows in key order goes along the index instead
  * (find_begin_walk).
  *
@@ -35,6 +38,12 @@
 
 #include "find.h"
 #include "place.h"
+
+/*
+ * The place of a key is fetched so many keys before it: far enough for memory
+ * to answer meanwhile, and not so far that it has to be fetched again.
+ */
+#define AHEAD			8
 
 /* A search costs as much as so many steps along the index. */
 #define WORTH_WALKING	16
@@ -199,15 +208,42 @@ search(Finder *finder, Datum key, ItemPointer address)
 }
 
 /*
+ * find_expect: find_row will be asked for each of these keys, in this order;
+ * they stay where they are until then.
+ */
+void
+find_expect(Finder *finder, const Datum *keys, int count)
+{
+	finder->expected = keys;
+	finder->nexpected = finder->places != NULL ? count : 0;
+	finder->asked = 0;
+}
+
+/*
+ * One more of the keys that were expected is asked for.
+ */
+static void
+look_ahead(Finder *finder)
+{
+	int			next = finder->asked++ + AHEAD;
+
+	if (next < finder->nexpected)
+		place_fetch(finder->places,
+					key_hash(finder->type, finder->expected[next]));
+}
+
+/*
  * find_row: the row with this key, in the slot; false if there is none.
  */
 bool
 find_row(Finder *finder, Datum key)
 {
 	uint32		hash = 0;
-	ItemPointerData address[2];
+	ItemPointerData address[PLACES_A_LINE];
 	int			count = 0;
 
+	if (finder->asked < finder->nexpected)
+		look_ahead(finder);
 	if (finder->places != NULL)
 	{
 		hash = key_hash(finder->type, key);

@@ -35,6 +35,9 @@ typedef struct Finder
 	IndexScanDesc scan;
 	ScanKeyData scankey;
 	int64		searches;		/* of the index */
+	const Datum *expected;		/* the keys that will be asked for, in order */
+	int			nexpected;
+	int			asked;			/* so many of them were */
 	bool		ahead;			/* find_next has read one key too many */
 } Finder;
 
@@ -42,6 +45,7 @@ extern Finder *find_begin(Relation table, Oid index_id, LOCKMODE index_lock,
 						  AttrNumber attno, KeyType *type,
 						  MemoryContext model_context, Places **places,
 						  Snapshot snapshot);
+extern void find_expect(Finder *finder, const Datum *keys, int count);
 extern bool find_row(Finder *finder, Datum key);
 extern bool find_begin_walk(Finder *finder, Datum first, int64 total);
 extern bool find_next(Finder *finder, Datum key);

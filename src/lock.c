@@ -223,6 +223,7 @@ lock_directly(Run *run, LockWaitPolicy policy, Work **works, int count)
 	Model	   *model = run->model;
 	Relation	rel = table_open(model->table[CONTACTS].relid, RowShareLock);
 	Oid			index_id = usable_key(model, rel);
+	Datum	   *keys;
 	Finder	   *finder;
 
 	if (!OidIsValid(index_id))
@@ -235,6 +236,10 @@ lock_directly(Run *run, LockWaitPolicy policy, Work **works, int count)
 						model->table[CONTACTS].column[ROLE_KEY].attno,
 						&model->contact_key, model->context,
 						&model->contact_places, GetLatestSnapshot());
+	keys = palloc_extended(mul_size(count, sizeof(Datum)), MCXT_ALLOC_HUGE);
+	for (int i = 0; i < count; i++)
+		keys[i] = works[i]->contact;
+	find_expect(finder, keys, count);
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -243,6 +248,7 @@ lock_directly(Run *run, LockWaitPolicy policy, Work **works, int count)
 			keep_row(model, works[i], finder);
 	}
 	find_end(finder);
+	pfree(keys);
 	table_close(rel, NoLock);
 	return true;
 }

@@ -10,9 +10,11 @@
  *
  * What is remembered is an array of addresses by the hash of the key, each
  * with some more bits of the hash, without the keys.  An address is at one of
- * two neighbouring places.  The array begins small and doubles while look-ups
- * often find nothing, up to a quarter of work_mem.  It lives in the memory of
- * the model's cache entry, and as long.
+ * the eight places of a line, which is one of the processor's cache: where the
+ * array has twice as many places as there are rows, about one row in a hundred
+ * finds its line full.  The array begins small and doubles while look-ups often
+ * find nothing, up to a quarter of work_mem.  It lives in the memory of the
+ * model's cache entry, and as long.
  *
  * If the whole table has room, the index is read from end to end once the
  * session has searched for a sixteenth of its rows: from then on it searches
@@ -29,7 +31,7 @@
 
 #include "place.h"
 
-#define FIRST_PLACES	1024
+#define FIRST_LINES		128
 
 /* Fewer rows than that are searched for one by one. */
 #define WORTH_FILLING	1000
@@ -40,36 +42,47 @@ typedef struct Place
 	uint16		tag;			/* more bits of the hash */
 } Place;
 
+typedef struct Line
+{
+	Place		place[PLACES_A_LINE];
+} Line;
+
 struct Places
 {
 	MemoryContext context;
-	uint32		count;			/* a power of two */
+	uint32		count;			/* of lines, a power of two */
 	uint32		asked;			/* look-ups since it was last doubled, or might
 								 * have been */
 	uint32		missed;			/* of these, in vain */
 	double		searched;		/* rows that the index was asked for since it
 								 * was last read from end to end */
 	bool		filled;			/* it was */
-	Place	   *place;
+	Line	   *line;			/* at the begin of a line of the cache */
+	void	   *memory;			/* in which they are */
 };
 
 static uint32
-most_places(void)
+most_lines(void)
 {
-	uint32		count = FIRST_PLACES;
+	uint32		count = FIRST_LINES;
 
-	while (count * 2 * sizeof(Place) <= (Size) work_mem * 1024 / 4 &&
+	while (count * 2 * sizeof(Line) <= (Size) work_mem * 1024 / 4 &&
 		   count < PG_UINT32_MAX / 4)
 		count *= 2;
 	return count;
 }
 
-static Place *
-new_places(Places *places, uint32 count)
+static void
+new_lines(Places *places, uint32 count)
 {
-	return MemoryContextAllocExtended(places->context,
-									  mul_size(count, sizeof(Place)),
-									  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	Size		size = add_size(mul_size(count, sizeof(Line)),
+								PG_CACHE_LINE_SIZE);
+
+	places->count = count;
+	places->memory =
+		MemoryContextAllocExtended(places->context, size,
+								   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	places->line = (Line *) CACHELINEALIGN(places->memory);
 }
 
 /*
@@ -81,64 +94,96 @@ place_create(MemoryContext context)
 	Places	   *places = MemoryContextAllocZero(context, sizeof(Places));
 
 	places->context = context;
-	places->count = FIRST_PLACES;
-	places->place = new_places(places, FIRST_PLACES);
+	new_lines(places, FIRST_LINES);
 	return places;
 }
 
 /*
  * Double the room if more than an eighth of the latest look-ups found nothing.
- * What is in it then stands at each of the places where it may belong.
+ * What is in it then stands in each of the lines where it may belong.
  */
 static void
 make_room(Places *places)
 {
 	uint32		count = places->count;
-	bool		often = places->missed > count / 8;
-	Place	   *old = places->place;
+	bool		often = places->missed > places->asked / 8;
+	void	   *memory = places->memory;
+	Line	   *old = places->line;
 
 	places->asked = places->missed = 0;
-	if (!often || count >= most_places())
+	if (!often || count >= most_lines())
 		return;
-	places->place = new_places(places, 2 * count);
-	memcpy(places->place, old, count * sizeof(Place));
-	memcpy(places->place + count, old, count * sizeof(Place));
-	places->count = 2 * count;
-	pfree(old);
+	new_lines(places, 2 * count);
+	memcpy(places->line, old, count * sizeof(Line));
+	memcpy(places->line + count, old, count * sizeof(Line));
+	pfree(memory);
+}
+
+static inline Line *
+line_of(const Places *places, uint32 hash)
+{
+	return &places->line[hash & (places->count - 1)];
+}
+
+/* The rest of the hash, which says nothing of the line. */
+static inline uint16
+tag_of(uint32 hash)
+{
+	return (uint16) (hash >> 16);
 }
 
 /*
- * place_recall: where rows of keys with this hash were, at most two; returns
- * how many.
+ * place_recall: where rows of keys with this hash were, at most as many as a
+ * line has places; returns how many.
  */
 int
 place_recall(Places *places, uint32 hash, ItemPointerData *address)
 {
-	Place	   *place;
+	Line	   *line;
 	int			found = 0;
 
-	if (places->asked++ >= places->count)
+	if (places->asked++ >= places->count * PLACES_A_LINE)
 		make_room(places);
-	place = &places->place[hash & (places->count - 1) & ~1];
-	for (int i = 0; i < 2; i++)
-		if (place[i].tag == (uint16) (hash >> 16) &&
-			ItemPointerIsValid(&place[i].address))
-			address[found++] = place[i].address;
+	line = line_of(places, hash);
+	for (int i = 0; i < PLACES_A_LINE; i++)
+		if (line->place[i].tag == tag_of(hash) &&
+			ItemPointerIsValid(&line->place[i].address))
+			address[found++] = line->place[i].address;
 	return found;
 }
 
-static void
-put(Places *places, uint32 hash, const ItemPointerData *address)
+/*
+ * place_fetch: bring the line of a hash nearer to the processor; it will be
+ * asked for soon.
+ */
+void
+place_fetch(const Places *places, uint32 hash)
 {
-	Place	   *place = &places->place[hash & (places->count - 1)];
-	Place	   *other = &places->place[(hash & (places->count - 1)) ^ 1];
-	uint16		tag = (uint16) (hash >> 16);
+	compat_prefetch(line_of(places, hash));
+}
 
-	if (ItemPointerIsValid(&place->address) && place->tag != tag &&
-		(!ItemPointerIsValid(&other->address) || other->tag == tag))
-		place = other;
+/*
+ * place_put: a row of a key with this hash is there.  It takes the place of
+ * one with the same tag, a free one, or any.
+ */
+void
+place_put(Places *places, uint32 hash, const ItemPointerData *address)
+{
+	Line	   *line = line_of(places, hash);
+	Place	   *place = &line->place[tag_of(hash) % PLACES_A_LINE];
+
+	for (int i = PLACES_A_LINE - 1; i >= 0; i--)
+	{
+		if (!ItemPointerIsValid(&line->place[i].address))
+			place = &line->place[i];
+		else if (line->place[i].tag == tag_of(hash))
+		{
+			place = &line->place[i];
+			break;
+		}
+	}
 	place->address = *address;
-	place->tag = tag;
+	place->tag = tag_of(hash);
 }
 
 /*
@@ -149,7 +194,7 @@ place_remember(Places *places, uint32 hash, const ItemPointerData *address)
 {
 	places->missed++;
 	places->searched++;
-	put(places, hash, address);
+	place_put(places, hash, address);
 }
 
 /*
@@ -159,25 +204,20 @@ place_remember(Places *places, uint32 hash, const ItemPointerData *address)
 bool
 place_begin_fill(Places *places, double rows)
 {
-	uint32		most = most_places();
+	double		most = (double) most_lines() * PLACES_A_LINE;
+	uint32		count = places->count;
 
 	if (rows < WORTH_FILLING || 2 * rows > most ||
 		places->searched < (places->filled ? rows : rows / 16))
 		return false;
 	places->searched = 0;
 	places->filled = true;
-	if (places->count < 2 * rows)
+	if (count * PLACES_A_LINE < 2 * rows)
 	{
-		pfree(places->place);
-		while (places->count < 2 * rows)
-			places->count *= 2;
-		places->place = new_places(places, places->count);
+		pfree(places->memory);
+		while (count * PLACES_A_LINE < 2 * rows)
+			count *= 2;
+		new_lines(places, count);
 	}
 	return true;
-}
-
-void
-place_put(Places *places, uint32 hash, const ItemPointerData *address)
-{
-	put(places, hash, address);
 }

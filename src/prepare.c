@@ -33,6 +33,7 @@
 
 #include "counter.h"
 #include "lock.h"
+#include "find.h"
 #include "prepare.h"
 
 static int
@@ -497,6 +498,7 @@ prepare_gather_unsettled(Run *run, List *hits)
 		AllocSetContextCreate(CurrentMemoryContext, "lifecycle states",
 							  ALLOCSET_SMALL_SIZES);
 	reader = state_begin_read(run->model);
+	find_expect(reader, contacts, ncontacts);
 	for (int i = 0; i < ncontacts; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
