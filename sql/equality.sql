@@ -53,6 +53,10 @@ SELECT pg_temp.add('either', $$properties->>'path' = '/pricing' OR site = 8$$);
 SELECT pg_temp.add('not', $$NOT properties->>'path' = '/pricing'$$);
 SELECT pg_temp.add('json', $$properties->'path' = '"/pricing"'$$);
 SELECT pg_temp.add('number', $$(properties->>'n')::numeric = 1.0$$);
+-- a collation of its own, of which the text of a planned expression says nothing
+SELECT pg_temp.add('lower', $$lower(properties->>'path') = '/ärger'$$);
+SELECT pg_temp.add('lower by bytes', $$lower((properties->>'path') COLLATE "POSIX") = '/ärger'$$);
+SELECT pg_temp.add('lower by language', $$lower((properties->>'path') COLLATE "und-x-icu") = '/ärger'$$);
 SELECT lifecycle_add_segment('equality_crm', 'visited', $$visited('/pricing')$$);
 INSERT INTO oracle.segment (model, name, query) SELECT model, 'visited', query FROM oracle.segment WHERE name = 'path';
 SELECT s.name, a.key, a.key_value FROM equality_crm.segment s JOIN equality_crm.atom a ON a.id = s.atoms[1] ORDER BY s.id;
@@ -65,7 +69,9 @@ INSERT INTO equality_crm.events (contact_id, properties, site, visit, kind) VALU
 	(5, '{"path": null, "n": 1}', NULL, '00000000-0000-0000-0000-00000000000b', NULL),
 	(6, '{"path": "/about"}', 8, NULL, NULL),
 	(7, '{"path": "/pricing", "plan": "free"}', NULL, NULL, NULL),
-	(8, '{"path": "/amount", "n": 4}', NULL, NULL, NULL);
+	(8, '{"path": "/amount", "n": 4}', NULL, NULL, NULL),
+	(5, '{"path": "/ÄRGER"}', NULL, NULL, NULL),
+	(6, '{"path": "/ärger"}', NULL, NULL, NULL);
 SELECT * FROM equality_members;
 SELECT * FROM pg_temp.wrong();
 
@@ -75,6 +81,7 @@ SELECT * FROM pg_temp.wrong();
 UPDATE equality_crm.events SET properties = '{"path": "/docs"}', site = 8 WHERE contact_id = 1;
 SELECT segment FROM equality_crm.segment_member WHERE contact = 1 ORDER BY 1;
 DELETE FROM equality_crm.events WHERE contact_id IN (2, 7);
+UPDATE equality_crm.events SET kind = 'old' WHERE properties->>'path' LIKE '/%RGER';
 UPDATE equality_crm.events SET contact_id = 2 WHERE contact_id = 3;
 SELECT * FROM equality_members;
 SELECT * FROM pg_temp.wrong();

@@ -17,6 +17,9 @@
  * integers and of uuid.  LIKE with a pattern in which nothing is special is
  * such an equality, which is what visited('/pricing') comes to.
  *
+ * Expressions are told apart by their texts, so one with a COLLATE, which the
+ * text of a planned expression does not have, is no part of a key.
+ *
  * An event that is not found by its value must not have failed in the filter
  * either: a failure is what the user is told.  Conjuncts are evaluated in
  * their order until one is false, so the ones before the last equality must
@@ -94,6 +97,29 @@ is_equality(const OpExpr *op)
 	}
 }
 
+static bool
+collates(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RelabelType) &&
+		((RelabelType *) node)->resultcollid !=
+		exprCollation((Node *) ((RelabelType *) node)->arg))
+		return true;
+	return expression_tree_walker(node, collates, context);
+}
+
+/*
+ * equality_collates: is there a COLLATE in a planned expression?  The planner
+ * makes of it what it makes of a change of type, of which deparse_expression
+ * says nothing: the text would be that of another expression.
+ */
+bool
+equality_collates(Node *node)
+{
+	return collates(node, NULL);
+}
+
 /*
  * Take a conjunct as one more equality, if it is one.
  */
@@ -114,7 +140,8 @@ add_equality(Node *node, Equality *equality)
 		expr = lsecond(op->args);
 		value = linitial(op->args);
 	}
-	if (!IsA(value, Const) || value->constisnull || IsA(expr, Const))
+	if (!IsA(value, Const) || value->constisnull || IsA(expr, Const) ||
+		equality_collates((Node *) expr))
 		return false;
 	equality->expr[equality->count] = expr;
 	equality->value[equality->count++] = value;

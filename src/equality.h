@@ -28,5 +28,6 @@ extern char *equality_value(const Equality *equality);
 extern char *equality_sql(const Equality *equality, Oid events);
 extern void equality_append(StringInfo value, Oid type, Datum datum);
 extern bool equality_cannot_raise(Node *node);
+extern bool equality_collates(Node *node);
 
 #endif							/* LIFECYCLE_EQUALITY_H */

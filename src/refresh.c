@@ -137,22 +137,6 @@ needs_events(SegmentsArg *arg)
 }
 
 /*
- * Is there a COLLATE in it?  Of that a planned expression keeps no more than
- * what it makes of the type, which is not deparsed.
- */
-static bool
-collates(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, RelabelType) &&
-		((RelabelType *) node)->resultcollid !=
-		exprCollation((Node *) ((RelabelType *) node)->arg))
-		return true;
-	return expression_tree_walker(node, collates, context);
-}
-
-/*
  * The only segment's predicate as a condition in SQL, if it is one about the
  * contact's columns that cannot raise an error: then it does not matter in
  * which order its parts are evaluated, and for whom.
@@ -168,7 +152,7 @@ column_condition(SegmentsArg *arg)
 	if (predicate->atoms != NIL || predicate->contact_columns == NULL ||
 		predicate->company_columns != NULL ||
 		!equality_cannot_raise((Node *) predicate->expr) ||
-		collates((Node *) predicate->expr, NULL))
+		equality_collates((Node *) predicate->expr))
 		return NULL;
 	level = path_pin();
 	sql = deparse_expression((Node *) predicate->expr,
