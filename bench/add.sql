@@ -15,5 +15,6 @@ CREATE TABLE bench_add.member (
 );
 CREATE INDEX member_contact ON bench_add.member (contact_id);
 SELECT bench.attach('add');
+SELECT bench.create_floor('add');
 VACUUM ANALYZE;
 CHECKPOINT;

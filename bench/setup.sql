@@ -251,3 +251,71 @@ BEGIN
 	END IF;
 END
 $$;
+
+/*
+ * The floors: plain SQL that writes what lifecycle writes, to tables like its
+ * own, and decides nothing.  It is told what to write.
+ */
+CREATE FUNCTION bench.create_floor(model text) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+	EXECUTE format($ddl$
+		CREATE SCHEMA floor_%1$I;
+		CREATE TABLE floor_%1$I.contacts (LIKE bench_%1$I.contacts INCLUDING ALL);
+		CREATE TABLE floor_%1$I.events (LIKE bench_%1$I.events INCLUDING ALL);
+		CREATE TABLE floor_%1$I.contact_state (LIKE %1$I.contact_state INCLUDING ALL) WITH (fillfactor = 80);
+		CREATE TABLE floor_%1$I.membership (LIKE %1$I.membership INCLUDING ALL);
+		CREATE TABLE floor_%1$I.past_membership (LIKE %1$I.past_membership INCLUDING ALL);
+		CREATE SEQUENCE floor_%1$I.segment_change;
+		INSERT INTO floor_%1$I.contacts SELECT * FROM bench_%1$I.contacts;
+		INSERT INTO floor_%1$I.contact_state SELECT * FROM %1$I.contact_state ORDER BY contact;
+		INSERT INTO floor_%1$I.membership SELECT * FROM %1$I.membership ORDER BY segment_id, contact $ddl$, model);
+END
+$$;
+
+-- Events of which each makes its contact enter a segment.
+CREATE FUNCTION bench.floor_change(batch integer) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+	INSERT INTO floor_counted.events (contact_id, name, occurred_at)
+	SELECT contact_id, name, now() FROM bench.batch WHERE figure = 'change' AND round = batch;
+	PERFORM FROM floor_counted.contacts c JOIN bench.batch b ON b.contact_id = c.id
+	WHERE b.figure = 'change' AND b.round = batch ORDER BY c.id FOR NO KEY UPDATE OF c;
+	UPDATE floor_counted.contact_state s SET clock = now(), state = state || '\x0108'
+	FROM bench.batch b WHERE b.figure = 'change' AND b.round = batch AND s.contact = b.contact_id;
+	INSERT INTO floor_counted.membership (id, entered_at, noticed_at, event_at, segment_id, contact, cause, event)
+	SELECT nextval('floor_counted.segment_change'), now(), now(), now(), substring(name FROM '\d+')::integer AS segment, contact_id, 'event', name
+	FROM bench.batch WHERE figure = 'change' AND round = batch ORDER BY segment, contact_id;
+END
+$$;
+
+-- Contacts that are due, and whose window has ended: they leave the segment.
+CREATE FUNCTION bench.floor_tick() RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+	PERFORM FROM floor_tick.contacts c JOIN floor_tick.contact_state s ON s.contact = c.id
+	WHERE s.due <= now() ORDER BY c.id FOR NO KEY UPDATE OF c;
+	PERFORM FROM floor_tick.contact_state s JOIN bench_tick.events e ON e.contact_id = s.contact
+	WHERE s.due <= now() AND e.name = 'Ping' AND e.occurred_at > now() - interval '1 second';
+	UPDATE floor_tick.contact_state SET due = NULL, clock = now() WHERE due <= now();
+	WITH gone AS (DELETE FROM floor_tick.membership RETURNING *)
+	INSERT INTO floor_tick.past_membership
+	SELECT id, entered_at, noticed_at, event_at, nextval('floor_tick.segment_change'), now(), now(), NULL, 'Seen', contact, cause, event, 'tick', NULL FROM gone;
+END
+$$;
+
+-- A segment, given the query that says who its members are.
+CREATE FUNCTION bench.floor_add(query text) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+	EXECUTE format($sql$
+		INSERT INTO floor_add.membership (id, entered_at, noticed_at, segment_id, contact, cause)
+		SELECT nextval('floor_add.segment_change'), now(), now(), 1, contact_id, 'rebuild' FROM (%s) q ORDER BY contact_id $sql$, query);
+	UPDATE floor_add.contact_state s SET clock = now(), state = state || '\x0108'
+	FROM floor_add.membership m WHERE m.segment_id = 1 AND m.contact = s.contact;
+END
+$$;
