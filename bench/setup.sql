@@ -275,19 +275,19 @@ END
 $$;
 
 -- Events of which each makes its contact enter a segment.
-CREATE FUNCTION bench.floor_change(batch integer) RETURNS void
+CREATE FUNCTION bench.floor_change(this integer) RETURNS void
 LANGUAGE plpgsql
 AS $$
 BEGIN
 	INSERT INTO floor_counted.events (contact_id, name, occurred_at)
-	SELECT contact_id, name, now() FROM bench.batch WHERE figure = 'change' AND round = batch;
+	SELECT contact_id, name, now() FROM bench.batch WHERE figure = 'change' AND round = this;
 	PERFORM FROM floor_counted.contacts c JOIN bench.batch b ON b.contact_id = c.id
-	WHERE b.figure = 'change' AND b.round = batch ORDER BY c.id FOR NO KEY UPDATE OF c;
+	WHERE b.figure = 'change' AND b.round = this ORDER BY c.id FOR NO KEY UPDATE OF c;
 	UPDATE floor_counted.contact_state s SET clock = now(), state = state || '\x0108'
-	FROM bench.batch b WHERE b.figure = 'change' AND b.round = batch AND s.contact = b.contact_id;
+	FROM bench.batch b WHERE b.figure = 'change' AND b.round = this AND s.contact = b.contact_id;
 	INSERT INTO floor_counted.membership (id, entered_at, noticed_at, event_at, segment_id, contact, cause, event)
 	SELECT nextval('floor_counted.segment_change'), now(), now(), now(), substring(name FROM '\d+')::integer AS segment, contact_id, 'event', name
-	FROM bench.batch WHERE figure = 'change' AND round = batch ORDER BY segment, contact_id;
+	FROM bench.batch WHERE figure = 'change' AND round = this ORDER BY segment, contact_id;
 END
 $$;
 
