@@ -657,7 +657,37 @@ enter_rule(Network *network, int row)
 }
 
 /*
- * network_rules: the rules that this sets off, in order of position.
+ * The rules that this sets off, in order of position.
+ */
+static List *
+load_rules(Model *model, RuleEvent on, const char *of)
+{
+	Network    *network = model->network;
+	Oid			types[2] = {TEXTOID, TEXTOID};
+	Datum		values[2] = {CStringGetTextDatum(rule_event_name[on]),
+	CStringGetTextDatum(of)};
+	List	   *rules = NIL;
+	uint64		rows;
+	MemoryContext old;
+
+	rows = network_query(model, PLAN_RULES,
+						 "SELECT id, name, on_, condition, action, args, position"
+						 " FROM %s.rule"
+						 " WHERE on_ OPERATOR(pg_catalog.=) $1"
+						 " AND (of OPERATOR(pg_catalog.=) $2 OR of IS NULL)"
+						 " AND enabled ORDER BY position, id",
+						 2, types, values);
+	old = MemoryContextSwitchTo(network->context);
+	for (uint64 i = 0; i < rows; i++)
+		rules = lappend(rules, enter_rule(network, i));
+	SPI_freetuptable(SPI_tuptable);
+	MemoryContextSwitchTo(old);
+	return rules;
+}
+
+/*
+ * network_rules: the rules that an event, a stage or a deal sets off, in order
+ * of position.  Those of events are kept by the caller, with the events.
  */
 List *
 network_rules(Model *model, RuleEvent on, const char *of)
@@ -665,55 +695,44 @@ network_rules(Model *model, RuleEvent on, const char *of)
 	Network    *network = model->network;
 	ListCell   *cell;
 	RuleListEntry *entry;
-	uint64		rows;
+	List	   *rules;
 	MemoryContext old;
-	Datum		values[2];
-	char		nulls[3] = "  ";
-	UserSpan	span;
-	Oid			types[2] = {TEXTOID, TEXTOID};
 
-	/* The lists of events are kept with the events. */
-	if (on != ON_EVENT)
+	if (on == ON_EVENT)
+		return load_rules(model, on, of);
+	foreach(cell, network->rule_lists)
 	{
-		foreach(cell, network->rule_lists)
-		{
-			entry = lfirst(cell);
-			if (entry->on == on && strcmp(entry->of, of) == 0)
-				return entry->rules;
-		}
+		entry = lfirst(cell);
+		if (entry->on == on && strcmp(entry->of, of) == 0)
+			return entry->rules;
 	}
-
-	values[0] = CStringGetTextDatum(rule_event_name[on]);
-	values[1] = CStringGetTextDatum(of);
-	span_write(&span, model->owner);
-	if (model->plan[PLAN_RULES] == NULL)
-		model->plan[PLAN_RULES] =
-			query_prepare(psprintf("SELECT id, name, on_, condition, action, args, position"
-								   " FROM %s.rule"
-								   " WHERE on_ OPERATOR(pg_catalog.=) $1"
-								   " AND (of OPERATOR(pg_catalog.=) $2 OR of IS NULL)"
-								   " AND enabled ORDER BY position, id",
-								   model->schema), 2, types);
-	rows = query_execute(model->plan[PLAN_RULES], values, nulls);
-	span_end(&span);
-	if (rows == 0 && on == ON_EVENT)
-	{
-		/* So it is with most names; leave nothing behind. */
-		SPI_freetuptable(SPI_tuptable);
-		return NIL;
-	}
-
+	rules = load_rules(model, on, of);
 	old = MemoryContextSwitchTo(network->context);
-	entry = palloc0(sizeof(RuleListEntry));
+	entry = palloc(sizeof(RuleListEntry));
 	entry->on = on;
 	entry->of = pstrdup(of);
-	for (uint64 i = 0; i < rows; i++)
-		entry->rules = lappend(entry->rules, enter_rule(network, i));
-	SPI_freetuptable(SPI_tuptable);
-	if (on != ON_EVENT)
-		network->rule_lists = lappend(network->rule_lists, entry);
+	entry->rules = rules;
+	network->rule_lists = lappend(network->rule_lists, entry);
 	MemoryContextSwitchTo(old);
-	return entry->rules;
+	return rules;
+}
+
+/*
+ * network_segment_rules: the rules that entering or leaving a segment sets
+ * off, in order of position.
+ */
+List *
+network_segment_rules(Model *model, Segment *segment, bool entered)
+{
+	SegmentRules *rules = entered ? &segment->entered : &segment->left;
+
+	if (!rules->loaded)
+	{
+		rules->rules = load_rules(model, entered ? ON_SEGMENT_ENTERED :
+								  ON_SEGMENT_LEFT, segment->name);
+		rules->loaded = true;
+	}
+	return rules->rules;
 }
 
 /*

@@ -66,6 +66,13 @@ typedef struct Expression
 	ParamListInfo params;
 } Expression;
 
+/* The rules that entering or leaving a segment sets off. */
+typedef struct SegmentRules
+{
+	bool		loaded;
+	List	   *rules;			/* of Rule *, in order of position */
+} SegmentRules;
+
 typedef struct Segment
 {
 	int			id;
@@ -80,6 +87,8 @@ typedef struct Segment
 	Expression *expression;		/* NULL before its first use */
 	bool		dependents_loaded;
 	List	   *dependents;		/* ids of segments that name this one */
+	SegmentRules entered;
+	SegmentRules left;
 } Segment;
 
 typedef enum RuleEvent
@@ -199,6 +208,8 @@ extern Bitmapset *network_columns(Model *model, TableKind kind);
 extern List *network_all_segments(Model *model);
 extern int	network_segment_id(Model *model, const char *name);
 extern List *network_rules(Model *model, RuleEvent on, const char *of);
+extern List *network_segment_rules(Model *model, Segment *segment,
+								   bool entered);
 extern Atom *compile_stored_atom(Model *model, int id, const char *definition);
 extern void compile_filters(Model *model, Atom *atom);
 extern AtomMethod network_method(const AtomSpec *spec);

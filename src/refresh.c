@@ -173,7 +173,7 @@ narrow(SegmentsArg *arg)
 
 	arg->empty = !has_members(model, arg->only);
 	arg->alone = arg->empty && network_dependents(model, arg->only) == NIL &&
-		network_rules(model, ON_SEGMENT_ENTERED, arg->only->name) == NIL;
+		network_segment_rules(model, arg->only, true) == NIL;
 	scan->rows = predicate->contact_columns != NULL ||
 		predicate->company_columns != NULL;
 	if (!arg->empty)

@@ -239,9 +239,8 @@ gather_work_firings(Run *run, FiringList *list, Work *work)
 			if (((Hit *) lfirst(hit_cell))->event != NULL)
 				event = ((Hit *) lfirst(hit_cell))->event;
 		add_firings(list,
-					network_rules(run->model, change->entered ?
-								  ON_SEGMENT_ENTERED : ON_SEGMENT_LEFT,
-								  change->segment->name),
+					network_segment_rules(run->model, change->segment,
+										  change->entered),
 					work, event, NULL, false);
 	}
 }
