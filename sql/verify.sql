@@ -120,6 +120,9 @@ SELECT * FROM pg_temp.damage('a timer too early', $$UPDATE verify_all.contact_st
 SELECT * FROM pg_temp.damage('no timer', $$UPDATE verify_all.contact_state SET due = 'infinity' WHERE contact = 3$$);
 SELECT * FROM pg_temp.damage('no state', 'DELETE FROM verify_all.contact_state WHERE contact = 4');
 SELECT * FROM pg_temp.damage('a state of nobody', 'UPDATE verify_all.contact_state SET contact = 99 WHERE contact = 4');
+SELECT * FROM pg_temp.damage('memberships of a contact that has not arrived', $$
+	INSERT INTO verify_all.contact_state (contact, clock, state) SELECT 99, clock, set_byte(state, 1, 1) FROM verify_all.contact_state WHERE contact = 6;
+	INSERT INTO verify_all.membership SELECT id, entered_at, noticed_at, event_at, segment_id, 99, cause, event FROM verify_all.membership WHERE contact = 6$$);
 SELECT * FROM pg_temp.damage('a wrong number in the funnel', $$INSERT INTO verify_all.stage_count (object, stage, number) VALUES ('contact', 'Lead', 7)$$);
 SELECT * FROM pg_temp.damage('a number in the funnel is gone', $$DELETE FROM verify_all.stage_count WHERE object = 'company'$$);
 SELECT * FROM pg_temp.damage('no history of a stage', $$DELETE FROM verify_all.stage_history WHERE contact = 5 AND to_stage = 'Opportunity'$$);

@@ -436,17 +436,19 @@ verify_contacts(PG_FUNCTION_ARGS)
 
 /*
  * state_segments(state bytea): the numbers of the segments that a packed
- * state says the contact is in.  Raises XX001 if it is damaged.
+ * state says the contact is in; none if the contact has not arrived yet.  Raises
+ * XX001 if it is damaged.
  */
 Datum
 state_segments(PG_FUNCTION_ARGS)
 {
 	StateRow   *row = state_unpack(PG_GETARG_BYTEA_PP(0));
-	Datum	   *ids = palloc((row->nsegments + 1) * sizeof(Datum));
+	int			count = row->orphan ? 0 : row->nsegments;
+	Datum	   *ids = palloc((count + 1) * sizeof(Datum));
 
-	for (int i = 0; i < row->nsegments; i++)
+	for (int i = 0; i < count; i++)
 		ids[i] = Int32GetDatum(row->segments[i]);
-	PG_RETURN_ARRAYTYPE_P(construct_array(ids, row->nsegments, INT4OID, 4,
+	PG_RETURN_ARRAYTYPE_P(construct_array(ids, count, INT4OID, 4,
 										  true, TYPALIGN_INT));
 }
 

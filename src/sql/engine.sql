@@ -265,7 +265,7 @@ COMMENT ON FUNCTION lifecycle.verify_contacts(text) IS
 CREATE FUNCTION lifecycle.state_segments(state bytea) RETURNS integer[]
 AS 'MODULE_PATHNAME', 'state_segments' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION lifecycle.state_segments(bytea) IS
-'the numbers of the segments that a packed state says its contact is in; raises XX001 if it is damaged';
+'the numbers of the segments that a packed state says its contact is in, none if the contact has not arrived yet; raises XX001 if it is damaged';
 
 CREATE FUNCTION lifecycle.rebuild_tables(model text) RETURNS void
 AS 'MODULE_PATHNAME', 'rebuild_tables' LANGUAGE C VOLATILE PARALLEL UNSAFE;
