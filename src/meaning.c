@@ -191,8 +191,9 @@ value_sql(const Meaning *meaning, const char *condition)
 }
 
 /*
- * did, event_count, event_sum and the like.  What did says changes when the
- * times-th latest event leaves the window.
+ * did, event_count, event_sum and the like.  What did says holds as long as the
+ * times-th latest event is in the window, and so changes when that leaves, or
+ * comes back.
  */
 static char *
 window_sql(const Meaning *meaning)
@@ -200,8 +201,7 @@ window_sql(const Meaning *meaning)
 	const AtomSpec *spec = meaning->spec;
 	bool		even;
 	const char *inside = meaning->now;
-	const char *leaves;
-	const char *returns = "";
+	const char *turns;
 
 	if (spec->within == NULL)
 		return psprintf("SELECT %s AS contact, %s AS value,"
@@ -212,24 +212,27 @@ window_sql(const Meaning *meaning)
 
 	even = window_is_even(meaning->model, spec->within);
 	if (!even)
-	{
 		inside = psprintf("%s AND %s", inside,
 						  time_is(meaning, ">", meaning->start));
-		returns = psprintf(", %s", time_where(meaning, "max",
-											  time_is(meaning, "<=",
-													  meaning->start)));
-	}
 	if (spec->kind != ATOM_DID)
-		leaves = time_where(meaning, "min", inside);
+	{
+		turns = time_where(meaning, "min", inside);
+		if (!even)
+			turns = psprintf("%s, %s", turns,
+							 time_where(meaning, "max",
+										time_is(meaning, "<=",
+												meaning->start)));
+	}
 	else if (spec->times == 1)
-		leaves = time_where(meaning, "max", inside);
+		turns = time_where(meaning, "max", meaning->now);
 	else
-		leaves = psprintf("(pg_catalog.array_agg(%s ORDER BY %s DESC) FILTER (WHERE %s))[" INT64_FORMAT "]",
-						  meaning->time, meaning->time, inside, spec->times);
+		turns = psprintf("(pg_catalog.array_agg(%s ORDER BY %s DESC) FILTER (WHERE %s))[" INT64_FORMAT "]",
+						 meaning->time, meaning->time, meaning->now,
+						 spec->times);
 	return psprintf("SELECT %s AS contact, %s AS value,"
-					" ARRAY[%s%s] AS turns, %s AS arrives%s AND %s GROUP BY 1",
-					meaning->contact, value_sql(meaning, inside),
-					leaves, returns, meaning->arrives, meaning->source,
+					" ARRAY[%s] AS turns, %s AS arrives%s AND %s GROUP BY 1",
+					meaning->contact, value_sql(meaning, inside), turns,
+					meaning->arrives, meaning->source,
 					time_is(meaning, ">", even ? meaning->start :
 							meaning->second));
 }
