@@ -67,21 +67,25 @@ most_lines(void)
 	uint32		count = FIRST_LINES;
 
 	while (count * 2 * sizeof(Line) <= (Size) work_mem * 1024 / 4 &&
-		   count < PG_UINT32_MAX / 4)
+		   count < PG_UINT32_MAX / 4 / PLACES_A_LINE)
 		count *= 2;
 	return count;
 }
 
+/*
+ * So many empty lines instead of those that are there, which the caller frees.
+ */
 static void
 new_lines(Places *places, uint32 count)
 {
 	Size		size = add_size(mul_size(count, sizeof(Line)),
 								PG_CACHE_LINE_SIZE);
-
-	places->count = count;
-	places->memory =
+	void	   *memory =
 		MemoryContextAllocExtended(places->context, size,
 								   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+
+	places->count = count;
+	places->memory = memory;
 	places->line = (Line *) CACHELINEALIGN(places->memory);
 }
 
@@ -125,7 +129,7 @@ line_of(const Places *places, uint32 hash)
 	return &places->line[hash & (places->count - 1)];
 }
 
-/* The rest of the hash, which says nothing of the line. */
+/* More bits of the hash; of a large array some of them tell the line too. */
 static inline uint16
 tag_of(uint32 hash)
 {
@@ -212,12 +216,14 @@ place_begin_fill(Places *places, double rows)
 		return false;
 	places->searched = 0;
 	places->filled = true;
-	if (count * PLACES_A_LINE < 2 * rows)
+	while (count * PLACES_A_LINE < 2 * rows)
+		count *= 2;
+	if (count > places->count)
 	{
-		pfree(places->memory);
-		while (count * PLACES_A_LINE < 2 * rows)
-			count *= 2;
+		void	   *memory = places->memory;
+
 		new_lines(places, count);
+		pfree(memory);
 	}
 	return true;
 }

@@ -280,7 +280,7 @@ verify_row(VerifyArg *arg, StateReader *reader, int row)
 		state_set_due(work.state);
 		if (work.state->due != due)
 			differ(arg, work.contact, "due time", NULL,
-				   timestamptz_to_str(due),
+				   pstrdup(timestamptz_to_str(due)),
 				   pstrdup(timestamptz_to_str(work.state->due)));
 	}
 	value = scan_value(scan, row, 2, &isnull);
