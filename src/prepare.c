@@ -32,8 +32,8 @@
 #include "utils/memutils.h"
 
 #include "counter.h"
-#include "lock.h"
 #include "find.h"
+#include "lock.h"
 #include "prepare.h"
 
 static int
