@@ -33,10 +33,12 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	EXECUTE format($sql$
-		WITH RECURSIVE ranked AS (
+		WITH RECURSIVE reference AS MATERIALIZED (
+			SELECT s.name, u.of FROM %1$I.segment s CROSS JOIN unnest(s.segments) u (of)
+		), ranked AS (
 			SELECT s.name, 0 AS rank FROM %1$I.segment s
 			UNION
-			SELECT s.name, r.rank + 1 FROM ranked r JOIN %1$I.segment s ON r.name = ANY (s.segments)
+			SELECT e.name, r.rank + 1 FROM ranked r JOIN reference e ON e.of = r.name
 		), highest AS (
 			SELECT name, max(rank) AS rank FROM ranked GROUP BY name
 		)
