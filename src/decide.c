@@ -109,7 +109,7 @@ start_afresh(Run *run, Work *work)
 	{
 		state->exists = work->state->exists;
 		state->clock = work->state->clock;
-		for (int i = 0; i < work->state->nsegments && !work->state->orphan; i++)
+		for (int i = 0; i < work->state->nsegments; i++)
 			state_set_segment(state, work->state->segments[i], true);
 	}
 	work->state = state;

@@ -39,12 +39,6 @@
 #include "find.h"
 #include "place.h"
 
-/*
- * The place of a key is fetched so many keys before it: far enough for memory
- * to answer meanwhile, and not so far that it has to be fetched again.
- */
-#define AHEAD			8
-
 /* A search costs as much as so many steps along the index. */
 #define WORTH_WALKING	16
 
@@ -208,8 +202,20 @@ search(Finder *finder, Datum key, ItemPointer address)
 }
 
 /*
- * find_expect: find_row will be asked for each of these keys, in this order;
- * they stay where they are until then.
+ * Fetch the place of one of the keys that are expected.
+ */
+static void
+fetch_place(Finder *finder, int number)
+{
+	uint32		hash = key_hash(finder->type, finder->expected[number]);
+
+	finder->hash[number % FIND_AHEAD] = hash;
+	place_fetch(finder->places, hash);
+}
+
+/*
+ * find_expect: find_row will be asked for these very keys, in this order; some
+ * may be left out.  They stay where they are until then.
  */
 void
 find_expect(Finder *finder, const Datum *keys, int count)
@@ -217,19 +223,27 @@ find_expect(Finder *finder, const Datum *keys, int count)
 	finder->expected = keys;
 	finder->nexpected = finder->places != NULL ? count : 0;
 	finder->asked = 0;
+	for (int i = 0; i < Min(finder->nexpected, FIND_AHEAD); i++)
+		fetch_place(finder, i);
 }
 
 /*
- * One more of the keys that were expected is asked for.
+ * The hash of the key that is asked for.
  */
-static void
-look_ahead(Finder *finder)
+static uint32
+hash_of(Finder *finder, Datum key)
 {
-	int			next = finder->asked++ + AHEAD;
+	while (finder->asked < finder->nexpected)
+	{
+		int			number = finder->asked++;
+		uint32		hash = finder->hash[number % FIND_AHEAD];
 
-	if (next < finder->nexpected)
-		place_fetch(finder->places,
-					key_hash(finder->type, finder->expected[next]));
+		if (number + FIND_AHEAD < finder->nexpected)
+			fetch_place(finder, number + FIND_AHEAD);
+		if (finder->expected[number] == key)
+			return hash;
+	}
+	return key_hash(finder->type, key);
 }
 
 /*
@@ -242,11 +256,9 @@ find_row(Finder *finder, Datum key)
 	ItemPointerData address[PLACES_A_LINE];
 	int			count = 0;
 
-	if (finder->asked < finder->nexpected)
-		look_ahead(finder);
 	if (finder->places != NULL)
 	{
-		hash = key_hash(finder->type, key);
+		hash = hash_of(finder, key);
 		count = place_recall(finder->places, hash, address);
 	}
 	while (count > 0)

@@ -16,6 +16,12 @@
 
 #include "model.h"
 
+/*
+ * The place of a key is fetched so many keys before it: far enough for memory
+ * to answer meanwhile, and not so far that it has to be fetched again.
+ */
+#define FIND_AHEAD		8
+
 /* An open look-up of rows by key on one snapshot. */
 typedef struct Finder
 {
@@ -38,6 +44,7 @@ typedef struct Finder
 	const Datum *expected;		/* the keys that will be asked for, in order */
 	int			nexpected;
 	int			asked;			/* so many of them were */
+	uint32		hash[FIND_AHEAD];	/* of the next of them */
 	bool		ahead;			/* find_next has read one key too many */
 } Finder;
 

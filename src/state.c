@@ -156,7 +156,8 @@ state_new(int known)
 }
 
 /*
- * state_unpack: a state from its bytea; raises XX001 if it is damaged.
+ * state_unpack: a state from its bytea; raises XX001 if it is damaged.  A
+ * contact that has not arrived is in no segment, whatever its state says.
  */
 StateRow *
 state_unpack(const bytea *packed)
@@ -210,6 +211,8 @@ state_unpack(const bytea *packed)
 	row->segments = palloc(row->segments_allocated * sizeof(int));
 	for (int i = 0; i < row->nsegments; i++)
 		row->segments[i] = id += (int) get_varint(&at, end);
+	if (row->orphan)
+		row->nsegments = 0;
 	return row;
 }
 

@@ -443,12 +443,11 @@ Datum
 state_segments(PG_FUNCTION_ARGS)
 {
 	StateRow   *row = state_unpack(PG_GETARG_BYTEA_PP(0));
-	int			count = row->orphan ? 0 : row->nsegments;
-	Datum	   *ids = palloc((count + 1) * sizeof(Datum));
+	Datum	   *ids = palloc((row->nsegments + 1) * sizeof(Datum));
 
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < row->nsegments; i++)
 		ids[i] = Int32GetDatum(row->segments[i]);
-	PG_RETURN_ARRAYTYPE_P(construct_array(ids, count, INT4OID, 4,
+	PG_RETURN_ARRAYTYPE_P(construct_array(ids, row->nsegments, INT4OID, 4,
 										  true, TYPALIGN_INT));
 }
 
