@@ -37,6 +37,7 @@
 
 #include "equality.h"
 #include "network.h"
+#include "transition.h"
 
 /* Event names without atoms or rules that are remembered at most. */
 #define MAX_IDLE_EVENTS 4096
@@ -221,12 +222,11 @@ has_reason(const Rule *rule)
 }
 
 /*
- * event_find: what depends on events of this name.  The result lives as long
- * as the model's use, if anything depends on it; otherwise until the next
- * call.  The caller is connected to SPI.
+ * What depends on events of this name; NULL if that is not known yet and not
+ * to be loaded.
  */
-EventEntry *
-event_find(Model *model, const char *name, int length)
+static EventEntry *
+find_event(Model *model, const char *name, int length, bool load)
 {
 	EventIndex *index = network_events(model);
 	EventEntry	new = {.name = name,.length = length};
@@ -238,7 +238,7 @@ event_find(Model *model, const char *name, int length)
 	char	   *copy;
 
 	entry = hash_search(index->names, &new, HASH_FIND, NULL);
-	if (entry != NULL)
+	if (entry != NULL || !load)
 		return entry;
 
 	copy = MemoryContextAlloc(index->context, length + 1);
@@ -278,6 +278,47 @@ event_find(Model *model, const char *name, int length)
 	entry = hash_search(index->names, &new, HASH_ENTER, NULL);
 	*entry = new;
 	return entry;
+}
+
+/*
+ * event_find: what depends on events of this name.  The result lives as long
+ * as the model's use, if anything depends on it; otherwise until the next
+ * call.  The caller is connected to SPI.
+ */
+EventEntry *
+event_find(Model *model, const char *name, int length)
+{
+	return find_event(model, name, length, true);
+}
+
+/*
+ * event_of_row: the same for the name of an event row, NULL if that is null.
+ * Without load, which needs no SPI, it is NULL too if the session has not met
+ * the name.
+ */
+EventEntry *
+event_of_row(Model *model, TupleTableSlot *slot, bool load)
+{
+	const Column *column = &model->table[EVENTS].column[ROLE_NAME];
+	Datum		value;
+	bool		isnull;
+	char	   *name;
+
+	if (column->attno == 0)
+		return find_event(model, column->constant, strlen(column->constant),
+						  load);
+	value = slot_getattr(slot, column->attno, &isnull);
+	if (isnull)
+		return NULL;
+	if (column->type == TEXTOID || column->type == VARCHAROID)
+	{
+		text	   *packed = DatumGetTextPP(value);
+
+		return find_event(model, VARDATA_ANY(packed),
+						  VARSIZE_ANY_EXHDR(packed), load);
+	}
+	name = key_column_text(column, value);
+	return find_event(model, name, strlen(name), load);
 }
 
 /*

@@ -101,7 +101,8 @@ find_begin(Relation table, Oid index_id, LOCKMODE index_lock, AttrNumber attno,
 	finder->table = table;
 	finder->attno = attno;
 	finder->type = type;
-	finder->snapshot = RegisterSnapshot(snapshot);
+	finder->snapshot = IsMVCCSnapshot(snapshot) ?
+		RegisterSnapshot(snapshot) : snapshot;
 	finder->blocks = known != InvalidBlockNumber ? known : 0;
 	finder->slot = table_slot_create(table, NULL);
 	finder->index_id = index_id;
@@ -127,7 +128,8 @@ find_end(Finder *finder)
 		index_close(finder->index, NoLock);
 	}
 	ExecDropSingleTupleTableSlot(finder->slot);
-	UnregisterSnapshot(finder->snapshot);
+	if (IsMVCCSnapshot(finder->snapshot))
+		UnregisterSnapshot(finder->snapshot);
 	pfree(finder);
 }
 

@@ -8,7 +8,8 @@
  * (event.c); filters are evaluated here, once per atom and row, and so are the
  * values that totals add up (total.c).  What passes becomes a hit of the row.
  * Hits are decided together at the end (run.c).  Rows that nothing names cost
- * one look-up in a hash table.
+ * one look-up in a hash table.  A statement's only row may be settled before
+ * all that (settled.c).
  *
  * Events without contact are not looked at, unless they have an anonymous id
  * (identity.c), nor are those without a time.
@@ -53,6 +54,7 @@
 #include "equality.h"
 #include "identity.h"
 #include "import.h"
+#include "settled.h"
 #include "total.h"
 #include "window.h"
 
@@ -111,34 +113,6 @@ typedef struct Matches
 	int			nfailed;
 	Atom	  **failed;			/* their filters or values raised an error */
 } Matches;
-
-/*
- * What depends on this row's name.
- */
-static EventEntry *
-event_entry(Model *model, TupleTableSlot *slot)
-{
-	const Column *column = &model->table[EVENTS].column[ROLE_NAME];
-	Datum		value;
-	bool		isnull;
-	char	   *name;
-
-	if (column->attno == 0)
-		return event_find(model, column->constant,
-							 strlen(column->constant));
-	value = slot_getattr(slot, column->attno, &isnull);
-	if (isnull)
-		return NULL;
-	if (column->type == TEXTOID || column->type == VARCHAROID)
-	{
-		text	   *packed = DatumGetTextPP(value);
-
-		return event_find(model, VARDATA_ANY(packed),
-							 VARSIZE_ANY_EXHDR(packed));
-	}
-	name = key_column_text(column, value);
-	return event_find(model, name, strlen(name));
-}
 
 /*
  * The context in which an expression over the row is evaluated.
@@ -485,7 +459,7 @@ collect_row(Collector *collector, TupleTableSlot *slot)
 {
 	Run		   *run = collector->run;
 	Model	   *model = run->model;
-	EventEntry *entry = event_entry(model, slot);
+	EventEntry *entry = event_of_row(model, slot, true);
 	AppTable   *table = &model->table[EVENTS];
 	Matches		matches = {0};
 	Hit			hit = {0};
@@ -689,8 +663,10 @@ ingest(TriggerData *trigdata, bool old_rows, bool new_rows)
 	Model	   *model = model_for_trigger(trigdata->tg_relation, EVENTS, &map);
 	Run		   *run;
 	bool		outermost;
+	Glance		glance = {0};
 
-	if (model == NULL)
+	if (model == NULL ||
+		(!old_rows && settled_single(model, trigdata, map, &glance)))
 		return;
 	SPI_connect();
 	if (import_mode() == IMPORT_DEFER)
@@ -709,6 +685,7 @@ ingest(TriggerData *trigdata, bool old_rows, bool new_rows)
 	{
 		run = run_start(model);
 		run->statement_on = EVENTS;
+		run->glance = glance;
 		run->quiet = import_mode() == IMPORT_SILENT;
 	}
 	if (old_rows && !(new_rows && run->arriving))

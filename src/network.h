@@ -178,6 +178,7 @@ typedef struct EventEntry
 /* event.c: atoms and rules by the name of an event */
 extern struct EventIndex *event_create(MemoryContext context);
 extern EventEntry *event_find(Model *model, const char *name, int length);
+extern EventEntry *event_of_row(Model *model, TupleTableSlot *slot, bool load);
 extern KeyedAtoms *event_keyed_atoms(Model *model, AtomKey *key,
 									 const char *value, int length);
 extern Atom **event_atoms_of_key(Model *model, AtomKey *key, int *count);

@@ -17,10 +17,11 @@
  * model's cache entry, and as long.
  *
  * If the whole table has room, the index is read from end to end once the
- * session has searched for a sixteenth of its rows: from then on it searches
- * no more, and what it has searched for until then has cost as much as the
- * reading.  That is done again only when it has searched for as many rows as
- * there are, as after VACUUM FULL.
+ * session has searched for one row in 32: from then on it searches no more.  What
+ * it has searched for until then has cost two thirds of the reading, counted in
+ * instructions, and more than the reading where single rows find the processor's
+ * caches full of other things.  That is done again only when it has searched for
+ * as many rows as there are, as after VACUUM FULL.
  *
  *-------------------------------------------------------------------------
  */
@@ -212,7 +213,7 @@ place_begin_fill(Places *places, double rows)
 	uint32		count = places->count;
 
 	if (rows < WORTH_FILLING || 2 * rows > most ||
-		places->searched < (places->filled ? rows : rows / 16))
+		places->searched < (places->filled ? rows : rows / 32))
 		return false;
 	places->searched = 0;
 	places->filled = true;

@@ -7,10 +7,10 @@
  * change (settled) are left out; the others' rows are locked and read with
  * their companies'.
  *
- * The shortcut.  An event whose atoms are all settled (a count that reached
- * its limit, a window that is true and not due) changes nothing, and its
- * contact is neither locked nor written.  stripe.c says why that is right.
- * The state is read on a snapshot taken after the stripe's lock.
+ * The shortcut.  An event whose atoms are all settled (settled.c) changes
+ * nothing, and its contact is neither locked nor written.  stripe.c says why
+ * that is right.  The state is read on a snapshot taken after the stripe's
+ * lock.
  *
  * Contacts that do not exist.  The event is kept, and counts when the contact
  * arrives.  Since the event's transaction and the contact's may overlap, the
@@ -35,6 +35,7 @@
 #include "find.h"
 #include "lock.h"
 #include "prepare.h"
+#include "settled.h"
 
 static int
 compare_works(const void *a, const void *b, void *arg)
@@ -159,63 +160,6 @@ prepare_add_contacts(Run *run, Datum *contacts, int count)
 		prepare_sort(run);
 }
 
-/*
- * Is what the state says of this atom such that a further event leaves it as
- * it is?
- */
-static bool
-atom_is_settled(const Atom *atom, StateRow *state, TimestampTz clock)
-{
-	AtomState  *entry;
-
-	if (atom->method != METHOD_COUNT && atom->method != METHOD_WINDOW)
-		return false;
-	entry = state_atom(state, atom->id);
-	if (entry == NULL || entry->unknown)
-		return false;
-	if (atom->method == METHOD_COUNT)
-		return entry->count >= atom->spec->times;
-	return entry->count > 0 && entry->due > clock;
-}
-
-static bool
-hit_is_settled(const Hit *hit, StateRow *state, TimestampTz clock)
-{
-	if (hit->dirty && hit->natoms > 0)
-		return false;
-	for (int i = 0; i < hit->natoms; i++)
-		if (!atom_is_settled(hit->atoms[i], state, clock))
-			return false;
-	return true;
-}
-
-static bool
-hits_are_settled(Run *run, Hit *const *hits, int count, StateRow *state)
-{
-	TimestampTz clock;
-	Atom	  **settled = NULL;
-
-	if (state == NULL)
-		return false;
-	if (state->orphan)
-		return true;
-	clock = Max(run->clock, state->clock);
-	if (state->due <= clock)
-		return false;
-	for (int i = 0; i < count; i++)
-	{
-		const Hit  *hit = hits[i];
-
-		/* Most events have the atoms of the one before. */
-		if (hit->atoms == settled && !hit->dirty)
-			continue;
-		if (!hit_is_settled(hit, state, clock))
-			return false;
-		settled = hit->atoms;
-	}
-	return true;
-}
-
 static bool
 work_is_settled(Run *run, const Work *work, StateRow *state)
 {
@@ -225,7 +169,7 @@ work_is_settled(Run *run, const Work *work, StateRow *state)
 
 	foreach(cell, work->hits)
 		hits[foreach_current_index(cell)] = lfirst(cell);
-	return hits_are_settled(run, hits, count, state);
+	return settled_hits(run->clock, hits, count, state);
 }
 
 static bool
@@ -411,6 +355,16 @@ sort_hits(Run *run, List *hits)
 }
 
 /*
+ * Was the contact's state read before the run began?
+ */
+static bool
+seen_before(Run *run, Datum contact)
+{
+	return run->glance.taken &&
+		key_compare(&run->model->contact_key, run->glance.contact, contact) == 0;
+}
+
+/*
  * Go on with a contact, given its hits, unless nothing can change for it and
  * no rule fires.
  */
@@ -432,8 +386,9 @@ gather_contact(Run *run, StateReader *reader, MemoryContext scratch,
 	{
 		MemoryContext old = MemoryContextSwitchTo(scratch);
 
-		state = state_read(reader, hits[0]->contact);
-		if (hits_are_settled(run, hits, count, state))
+		state = seen_before(run, hits[0]->contact) ? run->glance.state :
+			state_read(reader, hits[0]->contact);
+		if (settled_hits(run->clock, hits, count, state))
 		{
 			touched = false;
 			counter_add(COUNT_SETTLED, 1);

@@ -45,6 +45,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "counter.h"
 #include "evaluate.h"
 #include "prepare.h"
 #include "run.h"
@@ -284,6 +285,7 @@ run_start(Model *model)
 	}
 	MemoryContextSwitchTo(old);
 
+	counter_add(COUNT_RUNS, 1);
 	model_use(model);
 	run->outer = run_stack;
 	run_stack = run;

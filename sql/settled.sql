@@ -1,0 +1,67 @@
+--
+-- Single events by a session that knows their names: those that change nothing are
+-- settled without a run, all others are not missed.
+--
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS lifecycle;
+RESET client_min_messages;
+\set SHOW_CONTEXT never
+CREATE PROCEDURE pg_temp.runs(statement text) LANGUAGE plpgsql AS $$
+DECLARE
+	before bigint := (SELECT number FROM lifecycle.counters() WHERE counter = 'runs');
+BEGIN
+	EXECUTE statement;
+	RAISE NOTICE 'runs: %', (SELECT number - before FROM lifecycle.counters() WHERE counter = 'runs');
+END
+$$;
+
+SELECT lifecycle_create('settled', 'hubspot');
+INSERT INTO settled.contacts (id) VALUES (1), (2), (3);
+SELECT lifecycle_add_segment('settled', 'Did', $$did('Did')$$);
+SELECT lifecycle_add_segment('settled', 'Paid', $$did('Paid', (properties->>'price')::numeric > 10)$$);
+SELECT lifecycle_add_segment('settled', 'Long path', $$did('Seen', properties->>'path' <> '/')$$);
+SELECT lifecycle_add_segment('settled', 'Path', $$did('Keyed', properties->>'path' = '/a')$$);
+SELECT lifecycle_add_segment('settled', 'Sum', $$event_sum('Added', (properties->>'price')::numeric) > 10$$);
+SELECT lifecycle_add_segment('settled', 'Recent', $$did('Recent', within => '1 day')$$);
+SELECT lifecycle_add_rule('settled', 'Reply', 'event', 'set lead status', '{"status": "Connected"}', of => 'Replied');
+INSERT INTO settled.events (contact_id, name, properties, occurred_at)
+SELECT c, n, '{"price": 20, "path": "/abc"}', now() - interval '1 hour'
+FROM unnest(ARRAY[1, 2]) c, unnest(ARRAY['Did', 'Paid', 'Seen', 'Keyed', 'Added', 'Recent', 'Replied', 'Other']) n;
+SELECT segment, contact FROM settled.segment_member ORDER BY 1, 2;
+
+-- settled, or named by nobody
+CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name) VALUES (1, 'Did')$$);
+CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name, occurred_at) VALUES (1, 'Recent', now())$$);
+CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name, occurred_at) VALUES (1, 'Recent', now() + interval '1 year')$$);
+CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name) VALUES (1, 'Other')$$);
+-- a filter that cannot raise an error makes no difference
+CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name, properties) VALUES (1, 'Seen', '{"path": "/"}')$$);
+
+-- not settled: another contact, an unknown one (the second time there is nothing
+-- to note), a value to look at, a sum, a rule
+CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name) VALUES (3, 'Did')$$);
+CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name) VALUES (9, 'Did')$$);
+CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name) VALUES (9, 'Did')$$);
+CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name, properties) VALUES (3, 'Keyed', '{"path": "/a"}')$$);
+CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name, properties) VALUES (3, 'Added', '{"price": 11}')$$);
+UPDATE settled.contacts SET lead_status = NULL;
+CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name) VALUES (1, 'Replied')$$);
+SELECT id, lead_status FROM settled.contacts ORDER BY id;
+-- one whose filter raises an error, so that the predicate counts as not holding
+CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name, properties) VALUES (1, 'Paid', '{"price": "much"}')$$);
+SELECT segment, contact FROM settled.segment_member ORDER BY 1, 2;
+SELECT segment, contact, message FROM settled.problem;
+-- one that is deferred, and one for a contact that was merged
+BEGIN;
+SET LOCAL lifecycle.import_mode = defer;
+CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name) VALUES (1, 'Did')$$);
+COMMIT;
+SELECT lifecycle_take_deferred('settled');
+SELECT lifecycle_merge('settled', 3, 2);
+INSERT INTO settled.events (contact_id, name) VALUES (1, 'Other'), (1, 'Did');	-- names to be known again
+CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name) VALUES (3, 'Other')$$);
+CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name) VALUES (3, 'Did')$$);
+SELECT contact_id, name, count(*) FROM settled.events WHERE name IN ('Did', 'Other') GROUP BY 1, 2 ORDER BY 1, 2;
+
+SELECT * FROM lifecycle_verify('settled');
+SELECT lifecycle_drop('settled');

@@ -1,0 +1,203 @@
+/*-------------------------------------------------------------------------
+ *
+ * settled.c
+ *	  Events that change nothing.
+ *
+ * An atom is settled if what the state says of it is such that a further event
+ * leaves it as it is: a count that has reached its limit, a window that is true
+ * and not due.  An event all of whose atoms are settled needs no lock on its
+ * contact (prepare.c) under the share lock of its stripe (stripe.c).
+ *
+ * Most INSERTs are of one row, and most events change nothing, or are named by
+ * nobody.  So a statement's only event is looked at for itself, before a run is
+ * begun (settled_single).  It takes the locks that the run would take, in the
+ * same order, and looks after it has them: the stripe of the person's events,
+ * then the contact's, and then the state as it is now.  If that leaves any
+ * question (a name not met before, an anonymous id, merged contacts, filters that
+ * might raise an error or that are still to be compiled, rules, an atom that is
+ * not settled), the run begins as if there had been none; it has the locks
+ * already then, and takes the state that was seen under them for what it would
+ * read.  Between the two nothing is written for this contact: not by others, who
+ * wait for the stripe or make more of it settled, which the run is told after it
+ * has locked the contact (decide.c); nor by us, as nothing but filters is run.
+ *
+ * Filters are not evaluated here: where the atom is settled it makes no
+ * difference whether the event matches it.  One that might raise an error is
+ * the exception, as the predicate would count as not holding.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "lifecycle.h"
+
+#include "access/xact.h"
+#include "utils/inval.h"
+#include "utils/snapmgr.h"
+
+#include "counter.h"
+#include "identity.h"
+#include "import.h"
+#include "settled.h"
+
+static bool
+atom_is_settled(const Atom *atom, StateRow *state, TimestampTz clock)
+{
+	AtomState  *entry;
+
+	if (atom->method != METHOD_COUNT && atom->method != METHOD_WINDOW)
+		return false;
+	entry = state_atom(state, atom->id);
+	if (entry == NULL || entry->unknown)
+		return false;
+	if (atom->method == METHOD_COUNT)
+		return entry->count >= atom->spec->times;
+	return entry->count > 0 && entry->due > clock;
+}
+
+/*
+ * Does an event that matches these atoms change nothing for the contact?  It does
+ * not while the contact has not arrived; it may if the contact is due.
+ */
+static bool
+atoms_are_settled(Atom *const *atoms, int natoms, StateRow *state,
+				  TimestampTz clock)
+{
+	if (state == NULL)
+		return false;
+	if (state->orphan)
+		return true;
+	clock = Max(clock, state->clock);
+	if (state->due <= clock)
+		return false;
+	for (int i = 0; i < natoms; i++)
+		if (!atom_is_settled(atoms[i], state, clock))
+			return false;
+	return true;
+}
+
+/*
+ * settled_hits: do these events of a contact change nothing, given its state?
+ * None of them is dirty.  The caller holds the contact's stripe, and has read
+ * the state under it.
+ */
+bool
+settled_hits(TimestampTz clock, Hit *const *hits, int count, StateRow *state)
+{
+	Atom	  **settled = NULL;
+
+	for (int i = 0; i < count; i++)
+	{
+		const Hit  *hit = hits[i];
+
+		Assert(!hit->dirty);
+		/* Most events have the atoms of the one before. */
+		if (hit->atoms == settled)
+			continue;
+		if (!atoms_are_settled(hit->atoms, hit->natoms, state, clock))
+			return false;
+		settled = hit->atoms;
+	}
+	return true;
+}
+
+/*
+ * May events of this name be settled without a look at more than their name?
+ */
+static bool
+name_decides(const EventEntry *entry)
+{
+	if (entry->nkeys > 0 || entry->rules != NIL)
+		return false;
+	for (int i = 0; i < entry->natoms; i++)
+	{
+		const Atom *atom = entry->atoms[i];
+
+		if (!atom->filters_compiled || !atom->cannot_raise ||
+			(atom->method != METHOD_COUNT && atom->method != METHOD_WINDOW))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Is all that the name concerns settled for the contact?
+ *
+ * For one row that is known to be the newest a snapshot would cost more than the
+ * look.  SnapshotSelf finds what is committed now, at any isolation level, and
+ * what this transaction has written.  Of a row that is being moved to another
+ * page it may find neither version; then the run looks.
+ */
+static bool
+contact_is_settled(Model *model, Datum contact, const EventEntry *entry,
+				   Glance *glance)
+{
+	StateReader *reader;
+
+	if (!stripe_share(model, &contact, 1))
+		return false;
+	reader = state_begin_read_at(model, SnapshotSelf);
+	glance->taken = true;
+	glance->contact = contact;
+	glance->state = state_read(reader, contact);
+	state_end_read(reader);
+	if (!atoms_are_settled(entry->atoms, entry->natoms, glance->state,
+						   GetCurrentTransactionStartTimestamp()))
+		return false;
+	counter_add(COUNT_EVENTS, 1);
+	counter_add(COUNT_SETTLED, 1);
+	return true;
+}
+
+/*
+ * The same for the contact and the name of an event row.
+ */
+static bool
+row_is_settled(Model *model, TupleTableSlot *row, Glance *glance)
+{
+	AppTable   *events = &model->table[EVENTS];
+	EventEntry *entry = event_of_row(model, row, false);
+	Datum		contact;
+	bool		isnull;
+
+	if (entry == NULL || !name_decides(entry))
+		return false;
+	contact = slot_key(row, &events->column[ROLE_CONTACT], &model->contact_key,
+					   &isnull);
+	if (isnull)
+		return false;
+	stripe_arrive(model, bms_make_singleton(identity_stripe(model, contact)));
+	AcceptInvalidationMessages();
+	if (model->has_merges || model->stale)
+		return false;
+	if (entry->natoms == 0)
+		return true;
+	(void) slot_getattr(row, events->column[ROLE_TIME].attno, &isnull);
+	return isnull || contact_is_settled(model, contact, entry, glance);
+}
+
+/*
+ * settled_single: has the statement inserted but one event, and does that
+ * change nothing?  False also if a run is needed to tell, which may go on from
+ * the look at the contact's state, if there was one.
+ *
+ * Takes the share locks of the stripes, to the end of the transaction.
+ * Allocates in the current memory context.  Raises nothing of its own.
+ */
+bool
+settled_single(Model *model, TriggerData *trigdata, TupleConversionMap *map,
+			   Glance *glance)
+{
+	Transition *rows;
+	bool		settled;
+
+	if (tuplestore_tuple_count(trigdata->tg_newtable) != 1 ||
+		import_mode() == IMPORT_DEFER || model->clock_by_tick ||
+		run_current(model) != NULL)
+		return false;
+	model_use(model);
+	rows = transition_begin(trigdata, trigdata->tg_newtable, model, EVENTS,
+							map);
+	settled = row_is_settled(model, transition_next(rows), glance);
+	transition_end(rows);
+	model_release(model);
+	return settled;
+}
