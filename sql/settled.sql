@@ -65,3 +65,22 @@ SELECT contact_id, name, count(*) FROM settled.events WHERE name IN ('Did', 'Oth
 
 SELECT * FROM lifecycle_verify('settled');
 SELECT lifecycle_drop('settled');
+
+--
+-- A key that is no number, of a row that does not fit into work_mem
+--
+CREATE SCHEMA settled_keys;
+CREATE TABLE settled_keys.contacts (id text PRIMARY KEY);
+CREATE TABLE settled_keys.events (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, contact_id text, name text, occurred_at timestamptz DEFAULT now(), properties jsonb);
+CREATE INDEX ON settled_keys.events (contact_id, name, occurred_at);
+DO $$ BEGIN PERFORM lifecycle_attach('settled_text', 'settled_keys.contacts', 'settled_keys.events', template => 'empty'); END $$;
+SELECT lifecycle_add_segment('settled_text', 'Twice', $$did('Did', times => 2)$$);
+INSERT INTO settled_keys.contacts SELECT 'Contact ' || i FROM generate_series(1, 3) i;
+INSERT INTO settled_keys.events (contact_id, name) SELECT 'Contact ' || i, 'Did' FROM generate_series(1, 3) i;
+SET work_mem = '64kB';
+CALL pg_temp.runs($$INSERT INTO settled_keys.events (contact_id, name, properties) SELECT 'Contact 2', 'Did', jsonb_build_object('long', string_agg(md5(i::text), '')) FROM generate_series(1, 10000) i$$);
+RESET work_mem;
+SELECT segment, contact FROM settled_text.segment_member;
+SELECT * FROM lifecycle_verify('settled_text');
+SELECT lifecycle_drop('settled_text');
+DROP SCHEMA settled_keys CASCADE;

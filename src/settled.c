@@ -136,7 +136,7 @@ contact_is_settled(Model *model, Datum contact, const EventEntry *entry,
 		return false;
 	reader = state_begin_read_at(model, SnapshotSelf);
 	glance->taken = true;
-	glance->contact = contact;
+	glance->contact = key_copy(&model->contact_key, contact);
 	glance->state = state_read(reader, contact);
 	state_end_read(reader);
 	if (!atoms_are_settled(entry->atoms, entry->natoms, glance->state,
