@@ -355,16 +355,6 @@ sort_hits(Run *run, List *hits)
 }
 
 /*
- * Was the contact's state read before the run began?
- */
-static bool
-seen_before(Run *run, Datum contact)
-{
-	return run->glance.taken &&
-		key_compare(&run->model->contact_key, run->glance.contact, contact) == 0;
-}
-
-/*
  * Go on with a contact, given its hits, unless nothing can change for it and
  * no rule fires.
  */
@@ -386,7 +376,7 @@ gather_contact(Run *run, StateReader *reader, MemoryContext scratch,
 	{
 		MemoryContext old = MemoryContextSwitchTo(scratch);
 
-		state = seen_before(run, hits[0]->contact) ? run->glance.state :
+		state = run->glance.taken ? run->glance.state :
 			state_read(reader, hits[0]->contact);
 		if (settled_hits(run->clock, hits, count, state))
 		{
@@ -446,6 +436,7 @@ prepare_gather_unsettled(Run *run, List *hits)
 		first[ncontacts++] = i;
 	}
 	first[ncontacts] = count;
+	Assert(!run->glance.taken || ncontacts == 1);
 	if (!stripe_share(run->model, contacts, ncontacts))
 		return false;
 

@@ -213,7 +213,6 @@ typedef struct Tally
 typedef struct Glance
 {
 	bool		taken;			/* it was looked at, under the contact's stripe */
-	Datum		contact;
 	StateRow   *state;			/* NULL if it has none */
 } Glance;
 

@@ -13,11 +13,11 @@
  * begun (settled_single).  It takes the locks that the run would take, in the
  * same order, and looks after it has them: the stripe of the person's events,
  * then the contact's, and then the state as it is now.  If that leaves any
- * question (a name not met before, an anonymous id, merged contacts, filters that
- * might raise an error or that are still to be compiled, rules, an atom that is
- * not settled), the run begins as if there had been none; it has the locks
- * already then, and takes the state that was seen under them for what it would
- * read.  Between the two nothing is written for this contact: not by others, who
+ * question (a name not met before, an anonymous id, merged contacts, a clock that
+ * ticks set, filters that might raise an error or that are still to be compiled,
+ * rules, an atom that is not settled), the run begins as if there had been none; it
+ * has the locks already then, and takes the state that was seen under them for what
+ * it would read: all hits of its first round are this event's.  Between the two nothing is written for this contact: not by others, who
  * wait for the stripe or make more of it settled, which the run is told after it
  * has locked the contact (decide.c); nor by us, as nothing but filters is run.
  *
@@ -136,7 +136,6 @@ contact_is_settled(Model *model, Datum contact, const EventEntry *entry,
 		return false;
 	reader = state_begin_read_at(model, SnapshotSelf);
 	glance->taken = true;
-	glance->contact = key_copy(&model->contact_key, contact);
 	glance->state = state_read(reader, contact);
 	state_end_read(reader);
 	if (!atoms_are_settled(entry->atoms, entry->natoms, glance->state,
