@@ -19,6 +19,7 @@
 
 #include "atom.h"
 #include "counter.h"
+#include "instant.h"
 #include "meaning.h"
 #include "state.h"
 #include "total.h"
@@ -93,7 +94,7 @@ next_turn(Model *model, const AtomSpec *spec, Datum turns, TimestampTz clock)
 					  &times, &nulls, &count);
 	for (int i = 0; i < count; i++)
 		if (!nulls[i])
-			next = Min(next, meaning_turn(model, spec,
+			next = Min(next, instant_turn(model, spec,
 										  DatumGetTimestampTz(times[i]),
 										  clock));
 	return next;
@@ -186,10 +187,10 @@ atom_scan(Model *model, Atom *atom, Datum *contacts, int count,
 											  key->length, key->byval,
 											  key->align));
 	if (each)
-		meaning_each_params(model, atom->spec, clocks, count, types + 1,
+		instant_each_params(model, atom->spec, clocks, count, types + 1,
 							args + 1);
 	else
-		meaning_params(model, atom->spec, clocks[0], types + 1, args + 1);
+		instant_params(model, atom->spec, clocks[0], types + 1, args + 1);
 	if (own)
 		span_write(&span, model->owner);
 	plan = each ? &atom->each_plan : &atom->plan;

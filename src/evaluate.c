@@ -32,7 +32,7 @@
 
 #include "counter.h"
 #include "evaluate.h"
-#include "meaning.h"
+#include "instant.h"
 #include "score.h"
 #include "total.h"
 
@@ -210,7 +210,7 @@ column_value(Run *run, const Work *work, const Atom *atom)
 		run->econtext->ecxt_outertuple : run->econtext->ecxt_scantuple;
 	bool		isnull;
 	Datum		value = slot_getattr(slot, atom->column, &isnull);
-	AtomValue	result = meaning_of_column(run->model, spec, value, isnull,
+	AtomValue	result = instant_of_column(run->model, spec, value, isnull,
 										   work_clock(run, work));
 
 	if (result.arrives == NOT_DUE || run->clock_given ||
@@ -218,7 +218,7 @@ column_value(Run *run, const Work *work, const Atom *atom)
 		result.arrives > GetCurrentTimestamp())
 		return result;
 	run->clock = GetCurrentTimestamp();
-	return meaning_of_column(run->model, spec, value, isnull, run->clock);
+	return instant_of_column(run->model, spec, value, isnull, run->clock);
 }
 
 static const WorkValue *

@@ -25,7 +25,9 @@
  * The same text serves for the contacts of a round (an array of keys; the
  * index on contact, name and time), for contacts at instants of their own
  * (lateral to a list of contacts and instants; step.c), and for all contacts
- * (joined by scan.c).  Filters are inserted as deparsed by PostgreSQL from the
+ * (joined by scan.c).  There most atoms can share one aggregation, so that
+ * events are read once and not once for each: its rows are the events of all
+ * their names, and what an atom's own WHERE would say is in its FILTERs.  Filters are inserted as deparsed by PostgreSQL from the
  * analysed expression, never as the user typed them.  Interval arithmetic is
  * not left to SQL, where the session's time zone would decide: the starts of
  * windows are parameters.  Only did_then has to add to the time of each
@@ -35,14 +37,10 @@
  */
 #include "lifecycle.h"
 
-#include "catalog/pg_type.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 
 #include "equality.h"
 #include "meaning.h"
-#include "state.h"
 #include "total.h"
 #include "window.h"
 
@@ -54,12 +52,15 @@ typedef struct Meaning
 	const char *whose;			/* condition that follows a contact's column */
 	const char *contact;		/* of event e */
 	const char *time;			/* of event e */
-	const char *clock;			/* parameters, see meaning_params */
+	const char *clock;			/* parameters, see instant_params */
 	const char *start;
 	const char *second;
 	const char *now;			/* event e is not dated after the clock */
-	const char *arrives;
-	const char *source;			/* FROM and WHERE: its events that may count */
+	const char *bound;			/* events up to this instant do not matter, as time
+								 * alone does not bring them back; or NULL */
+	const char *matches;		/* event e may count */
+	bool		together;		/* with other atoms: its FILTERs say what matches */
+	const char *suffix;			/* of the names of its columns */
 } Meaning;
 
 #define AND_FILTER(filter) \
@@ -111,14 +112,28 @@ rows_of_contacts(const Meaning *meaning, TableKind kind)
 }
 
 /*
+ * An aggregate of the atom's events that a condition lets pass.
+ */
+static char *
+aggregate_where(const Meaning *meaning, const char *aggregate,
+				const char *condition)
+{
+	if (!meaning->together)
+		return psprintf("%s FILTER (WHERE %s)", aggregate, condition);
+	return psprintf("%s FILTER (WHERE %s AND %s)", aggregate,
+					meaning->matches, condition);
+}
+
+/*
  * The times of events with an aggregate and a condition.
  */
 static char *
 time_where(const Meaning *meaning, const char *aggregate,
 		   const char *condition)
 {
-	return psprintf("pg_catalog.%s(%s) FILTER (WHERE %s)", aggregate,
-					meaning->time, condition);
+	return aggregate_where(meaning,
+						   psprintf("pg_catalog.%s(%s)", aggregate,
+									meaning->time), condition);
 }
 
 static char *
@@ -126,6 +141,29 @@ time_is(const Meaning *meaning, const char *operator, const char *instant)
 {
 	return psprintf("%s OPERATOR(pg_catalog.%s) %s", meaning->time, operator,
 					instant);
+}
+
+/*
+ * The same, the latest first.
+ */
+static char *
+times_where(const Meaning *meaning, const char *condition)
+{
+	return aggregate_where(meaning,
+						   psprintf("pg_catalog.array_agg(%s ORDER BY %s DESC)",
+									meaning->time, meaning->time), condition);
+}
+
+/*
+ * The values of events with an aggregate and a condition.
+ */
+static char *
+value_where(const Meaning *meaning, const char *aggregate,
+			const char *condition)
+{
+	return aggregate_where(meaning,
+						   psprintf("pg_catalog.%s(%s)", aggregate,
+									meaning->spec->value_sql), condition);
 }
 
 /*
@@ -138,31 +176,33 @@ value_sql(const Meaning *meaning, const char *condition)
 	const AtomSpec *spec = meaning->spec;
 	const Column *key = &meaning->model->table[EVENTS].column[ROLE_KEY];
 	const char *aggregate = NULL;
+	char	   *value;
 
 	switch (spec->kind)
 	{
 		case ATOM_DID:
-			return psprintf("LEAST(pg_catalog.count(*) FILTER (WHERE %s), " INT64_FORMAT "::pg_catalog.int8)",
-							condition, spec->times);
+			return psprintf("LEAST(%s, " INT64_FORMAT "::pg_catalog.int8)",
+							aggregate_where(meaning, "pg_catalog.count(*)",
+											condition), spec->times);
 		case ATOM_COUNT:
-			return psprintf("pg_catalog.count(*) FILTER (WHERE %s)",
-							condition);
+			return aggregate_where(meaning, "pg_catalog.count(*)", condition);
 		case ATOM_DISTINCT:
-			return psprintf("pg_catalog.count(DISTINCT %s) FILTER (WHERE %s)",
-							spec->value_sql, condition);
+			value = psprintf("pg_catalog.count(DISTINCT %s)", spec->value_sql);
+			return aggregate_where(meaning, value, condition);
 		case ATOM_LATEST:
 			/* Of several at the same time the one with the highest key. */
-			return psprintf("(pg_catalog.array_agg(%s ORDER BY %s DESC%s%s%s) FILTER (WHERE %s))[1]",
-							spec->value_sql, meaning->time,
-							key->attno != 0 ? ", e." : "",
-							key->attno != 0 ? key->quoted : "",
-							key->attno != 0 ? " DESC" : "",
-							condition);
+			value = psprintf("pg_catalog.array_agg(%s ORDER BY %s DESC%s%s%s)",
+							 spec->value_sql, meaning->time,
+							 key->attno != 0 ? ", e." : "",
+							 key->attno != 0 ? key->quoted : "",
+							 key->attno != 0 ? " DESC" : "");
+			return psprintf("(%s)[1]",
+							aggregate_where(meaning, value, condition));
 		case ATOM_TIMES:
-			return psprintf("(pg_catalog.array_agg(%s ORDER BY %s DESC) FILTER (WHERE %s))%s",
-							meaning->time, meaning->time, condition,
-							spec->times == 0 ? "" :
-							psprintf("[:" INT64_FORMAT "]", spec->times));
+			value = times_where(meaning, condition);
+			if (spec->times == 0)
+				return value;
+			return psprintf("(%s)[:" INT64_FORMAT "]", value, spec->times);
 		case ATOM_FIRST:
 			return time_where(meaning, "min", condition);
 		case ATOM_LAST:
@@ -172,9 +212,12 @@ value_sql(const Meaning *meaning, const char *condition)
 			break;
 		case ATOM_AVG:
 			if (total_is_kept(spec))
-				return psprintf("ARRAY[(pg_catalog.count(%1$s) FILTER (WHERE %2$s))::pg_catalog.numeric,"
-								" pg_catalog.sum(%1$s) FILTER (WHERE %2$s)]",
-								spec->value_sql, condition);
+			{
+				value = psprintf("pg_catalog.count(%s)", spec->value_sql);
+				return psprintf("ARRAY[(%s)::pg_catalog.numeric, %s]",
+								aggregate_where(meaning, value, condition),
+								value_where(meaning, "sum", condition));
+			}
 			aggregate = "avg";
 			break;
 		case ATOM_MIN:
@@ -186,8 +229,21 @@ value_sql(const Meaning *meaning, const char *condition)
 		default:
 			elog(ERROR, "atom of kind %d has no aggregate", (int) spec->kind);
 	}
-	return psprintf("pg_catalog.%s(%s) FILTER (WHERE %s)", aggregate,
-					spec->value_sql, condition);
+	return value_where(meaning, aggregate, condition);
+}
+
+/*
+ * The columns of an atom that is one aggregation of its events: its value,
+ * turns, and what arrives.
+ */
+static char *
+columns_sql(const Meaning *meaning, const char *value, const char *turns)
+{
+	char	   *arrives = time_where(meaning, "min",
+									 psprintf("NOT %s", meaning->now));
+
+	return psprintf("%1$s AS value%4$s, %2$s AS turns%4$s, %3$s AS arrives%4$s",
+					value, turns, arrives, meaning->suffix);
 }
 
 /*
@@ -204,11 +260,8 @@ window_sql(const Meaning *meaning)
 	const char *turns;
 
 	if (spec->within == NULL)
-		return psprintf("SELECT %s AS contact, %s AS value,"
-						" NULL::pg_catalog.timestamptz[] AS turns, %s AS arrives"
-						"%s GROUP BY 1",
-						meaning->contact, value_sql(meaning, inside),
-						meaning->arrives, meaning->source);
+		return columns_sql(meaning, value_sql(meaning, inside),
+						   "NULL::pg_catalog.timestamptz[]");
 
 	even = window_is_even(meaning->model, spec->within);
 	if (!even)
@@ -226,15 +279,17 @@ window_sql(const Meaning *meaning)
 	else if (spec->times == 1)
 		turns = time_where(meaning, "max", meaning->now);
 	else
-		turns = psprintf("(pg_catalog.array_agg(%s ORDER BY %s DESC) FILTER (WHERE %s))[" INT64_FORMAT "]",
-						 meaning->time, meaning->time, meaning->now,
-						 spec->times);
-	return psprintf("SELECT %s AS contact, %s AS value,"
-					" ARRAY[%s] AS turns, %s AS arrives%s AND %s GROUP BY 1",
-					meaning->contact, value_sql(meaning, inside), turns,
-					meaning->arrives, meaning->source,
-					time_is(meaning, ">", even ? meaning->start :
-							meaning->second));
+		turns = psprintf("(%s)[" INT64_FORMAT "]",
+						 times_where(meaning, meaning->now), spec->times);
+	return columns_sql(meaning, value_sql(meaning, inside),
+					   psprintf("ARRAY[%s]", turns));
+}
+
+static bool
+is_decisive(const AtomSpec *spec)
+{
+	return spec->kind == ATOM_DID_FIRST || spec->kind == ATOM_STOPPED ||
+		spec->kind == ATOM_RESTARTED;
 }
 
 /*
@@ -274,10 +329,18 @@ decisive_sql(const Meaning *meaning)
 		value = psprintf("%s IS NOT NULL AND %s OPERATOR(pg_catalog.<=) %s",
 						 since, before, meaning->start);
 	}
-	return psprintf("SELECT %s AS contact, COALESCE(%s, false) AS value,"
-					" ARRAY[%s] AS turns, %s AS arrives%s GROUP BY 1",
-					meaning->contact, value, turns, meaning->arrives,
-					meaning->source);
+	return columns_sql(meaning, psprintf("COALESCE(%s, false)", value),
+					   psprintf("ARRAY[%s]", turns));
+}
+
+/*
+ * The columns of an atom that is one aggregation of its events.
+ */
+static char *
+aggregate_sql(const Meaning *meaning)
+{
+	return is_decisive(meaning->spec) ? decisive_sql(meaning) :
+		window_sql(meaning);
 }
 
 /*
@@ -308,9 +371,10 @@ periods_sql(const Meaning *meaning)
 					 " pg_catalog.width_bucket(%s, %s) AS period,"
 					 " pg_catalog.count(*) AS number,"
 					 " pg_catalog.min(%s) AS first, pg_catalog.max(%s) AS last"
-					 "%s AND %s GROUP BY 1, 2) AS p GROUP BY 1",
+					 "%s AND %s AND %s GROUP BY 1, 2) AS p GROUP BY 1",
 					 meaning->contact, meaning->time, meaning->start,
-					 meaning->time, meaning->time, meaning->source,
+					 meaning->time, meaning->time,
+					 rows_of_contacts(meaning, EVENTS), meaning->matches,
 					 time_is(meaning, ">", meaning->second));
 	return sql.data;
 }
@@ -464,32 +528,66 @@ deals_sql(const Meaning *meaning)
 }
 
 /*
+ * Is the atom of one window, or none?
+ */
+static bool
+has_one_window(const AtomSpec *spec)
+{
+	return !is_decisive(spec) && spec->kind != ATOM_REGULARLY &&
+		spec->kind != ATOM_DID_THEN;
+}
+
+/*
+ * meaning_is_aggregate: is the atom one aggregation of its events, so that
+ * it may be computed together with others?
+ *
+ * A count of distinct values is not: to sort for it, newer versions of
+ * PostgreSQL evaluate the value before the FILTER, also for events of others.
+ */
+bool
+meaning_is_aggregate(const AtomSpec *spec)
+{
+	return spec->event != NULL && spec->kind != ATOM_DISTINCT &&
+		(is_decisive(spec) || has_one_window(spec));
+}
+
+/*
+ * What is said of an atom's events, where meaning->whose and the parameters
+ * are known.
+ */
+static void
+set_events(Meaning *meaning)
+{
+	Model	   *model = meaning->model;
+	const AtomSpec *spec = meaning->spec;
+	const char *bound = "";
+
+	meaning->contact = model_event_contact_sql(model);
+	meaning->time = model_event_time_sql(model, "e.");
+	meaning->now = time_is(meaning, "<=", meaning->clock);
+	meaning->bound = NULL;
+	if (spec->within != NULL && has_one_window(spec))
+	{
+		meaning->bound = window_is_even(model, spec->within) ?
+			meaning->start : meaning->second;
+		bound = psprintf(" AND %s", time_is(meaning, ">", meaning->bound));
+	}
+	meaning->matches = psprintf("%s%s%s", name_is(model, spec->event), bound,
+								filter_sql(meaning));
+}
+
+/*
  * The statement for contacts and instants that `meaning` names already.
  */
 static char *
 atom_sql(Meaning *meaning)
 {
-	Model	   *model = meaning->model;
 	const AtomSpec *spec = meaning->spec;
 
 	if (spec->event != NULL)
-	{
-		meaning->contact = model_event_contact_sql(model);
-		meaning->time = model_event_time_sql(model, "e.");
-		meaning->now = time_is(meaning, "<=", meaning->clock);
-		meaning->arrives = time_where(meaning, "min",
-									  psprintf("NOT %s", meaning->now));
-		meaning->source = psprintf("%s AND %s%s",
-								   rows_of_contacts(meaning, EVENTS),
-								   name_is(model, spec->event),
-								   filter_sql(meaning));
-	}
+		set_events(meaning);
 	switch (spec->kind)
 	{
-		case ATOM_DID_FIRST:
-		case ATOM_STOPPED:
-		case ATOM_RESTARTED:
-			return decisive_sql(meaning);
 		case ATOM_REGULARLY:
 			return periods_sql(meaning);
 		case ATOM_DID_THEN:
@@ -499,8 +597,22 @@ atom_sql(Meaning *meaning)
 		case ATOM_OPEN_DEALS:
 			return deals_sql(meaning);
 		default:
-			return window_sql(meaning);
+			return psprintf("SELECT %s AS contact, %s%s AND %s GROUP BY 1",
+							meaning->contact, aggregate_sql(meaning),
+							rows_of_contacts(meaning, EVENTS),
+							meaning->matches);
 	}
+}
+
+/*
+ * The parameters of a statement begin with this number.
+ */
+static void
+set_params(Meaning *meaning, int param)
+{
+	meaning->clock = psprintf("$%d", param);
+	meaning->start = psprintf("$%d", param + 1);
+	meaning->second = psprintf("$%d", param + 2);
 }
 
 /*
@@ -514,13 +626,78 @@ atom_sql(Meaning *meaning)
 char *
 meaning_sql(Model *model, const AtomSpec *spec, bool all, int param)
 {
-	Meaning		meaning = {.model = model,.spec = spec};
+	Meaning		meaning = {.model = model,.spec = spec,.suffix = ""};
 
 	meaning.whose = all ? " IS NOT NULL" : " OPERATOR(pg_catalog.=) ANY ($1)";
-	meaning.clock = psprintf("$%d", param);
-	meaning.start = psprintf("$%d", param + 1);
-	meaning.second = psprintf("$%d", param + 2);
+	set_params(&meaning, param);
 	return atom_sql(&meaning);
+}
+
+/*
+ * The condition that event e has one of these names, as SQL literals.
+ */
+static char *
+name_is_any(Model *model, List *names)
+{
+	StringInfoData sql;
+	ListCell   *cell;
+
+	if (model->table[EVENTS].column[ROLE_NAME].attno == 0)
+		return "true";
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "%s OPERATOR(pg_catalog.=) ANY (ARRAY[",
+					 model_event_name_sql(model));
+	foreach(cell, names)
+		appendStringInfo(&sql, "%s%s",
+						 foreach_current_index(cell) > 0 ? ", " : "",
+						 quote_literal_cstr(strVal(lfirst(cell))));
+	appendStringInfoString(&sql, "]::pg_catalog.text[])");
+	return sql.data;
+}
+
+/*
+ * meaning_together_sql: the statement that computes the atoms of a list that
+ * are meaning_is_aggregate, for all contacts: contact, then of the atom in
+ * place i (from 0) valuei, turnsi, arrivesi, with parameters from
+ * MEANING_PARAMS * i + 1 on.
+ *
+ * A contact with no event of any of their names has no row.
+ */
+char *
+meaning_together_sql(Model *model, Atom **atoms, int natoms)
+{
+	Meaning		meaning = {.model = model,.whose = " IS NOT NULL",.together = true};
+	StringInfoData columns;
+	StringInfoData bounds;
+	bool		bounded = true;
+	List	   *names = NIL;
+
+	initStringInfo(&columns);
+	initStringInfo(&bounds);
+	for (int i = 0; i < natoms; i++)
+	{
+		if (!meaning_is_aggregate(atoms[i]->spec))
+			continue;
+		meaning.spec = atoms[i]->spec;
+		meaning.suffix = psprintf("%d", i);
+		set_params(&meaning, MEANING_PARAMS * i + 1);
+		set_events(&meaning);
+		appendStringInfo(&columns, ", %s", aggregate_sql(&meaning));
+		names = list_append_unique(names,
+								   makeString(pstrdup(meaning.spec->event)));
+		if (meaning.bound == NULL)
+			bounded = false;
+		else
+			appendStringInfo(&bounds, "%s%s", bounds.len > 0 ? ", " : "",
+							 meaning.bound);
+	}
+	return psprintf("SELECT %s AS contact%s%s AND %s%s GROUP BY 1",
+					meaning.contact, columns.data,
+					rows_of_contacts(&meaning, EVENTS),
+					name_is_any(model, names), !bounded ? "" :
+					psprintf(" AND %s",
+							 time_is(&meaning, ">",
+									 psprintf("LEAST(%s)", bounds.data))));
 }
 
 /*
@@ -531,7 +708,7 @@ meaning_sql(Model *model, const AtomSpec *spec, bool all, int param)
 char *
 meaning_each_sql(Model *model, const AtomSpec *spec)
 {
-	Meaning		meaning = {.model = model,.spec = spec};
+	Meaning		meaning = {.model = model,.spec = spec,.suffix = ""};
 	const char *rows;
 
 	meaning.whose = " OPERATOR(pg_catalog.=) k.contact";
@@ -564,182 +741,4 @@ meaning_events_sql(Model *model, const char *event, const char *filter)
 	meaning.whose = " OPERATOR(pg_catalog.=) ANY ($1)";
 	return psprintf("%s AND %s%s", rows_of_contacts(&meaning, EVENTS),
 					name_is(model, event), AND_FILTER(filter));
-}
-
-/*
- * The first instants of all periods, the oldest first, and of the future, as
- * width_bucket wants them.
- */
-static Datum
-period_starts(const Model *model, const AtomSpec *spec, TimestampTz clock)
-{
-	Datum	   *starts = palloc((spec->periods + 1) * sizeof(Datum));
-
-	for (int i = 0; i <= spec->periods; i++)
-	{
-		Interval	age = window_multiple(spec->within, spec->periods - i);
-
-		starts[i] = TimestampTzGetDatum(window_start(model, &age, clock) + 1);
-	}
-	return PointerGetDatum(construct_array(starts, spec->periods + 1,
-										   TIMESTAMPTZOID, sizeof(TimestampTz),
-										   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-}
-
-/*
- * meaning_params: the parameters of the statement at an instant: the clock;
- * the start of the window, or of `active`, or of the periods; the start of
- * `quiet`, or an instant that no window of a later clock reaches back to.
- */
-void
-meaning_params(const Model *model, const AtomSpec *spec, TimestampTz clock,
-			   Oid *types, Datum *values)
-{
-	for (int i = 0; i < MEANING_PARAMS; i++)
-	{
-		types[i] = TIMESTAMPTZOID;
-		values[i] = TimestampTzGetDatum(clock);
-	}
-	if (spec->within == NULL)
-		return;
-	if (spec->kind == ATOM_REGULARLY)
-	{
-		Interval	age = window_multiple(spec->within, spec->periods);
-
-		types[1] = TIMESTAMPTZARRAYOID;
-		values[1] = period_starts(model, spec, clock);
-		values[2] = TimestampTzGetDatum(window_reach(model, &age, clock));
-		return;
-	}
-	values[1] = TimestampTzGetDatum(window_start(model, spec->within, clock));
-	values[2] =
-		TimestampTzGetDatum(spec->quiet != NULL ?
-							window_start(model, spec->quiet, clock) :
-							window_reach(model, spec->within, clock));
-}
-
-/*
- * meaning_each_params: the parameters of meaning_each_sql but the first, for
- * contacts at these instants.
- */
-void
-meaning_each_params(const Model *model, const AtomSpec *spec,
-					const TimestampTz *clocks, int count, Oid *types,
-					Datum *values)
-{
-	Datum	   *columns[MEANING_PARAMS];
-	int			lower[2] = {1, 1};
-	int			sizes[2] = {count, spec->periods + 1};
-	int			starts = 0;
-
-	for (int i = 0; i < MEANING_PARAMS; i++)
-		columns[i] = palloc(mul_size(count, sizeof(Datum)));
-	if (spec->kind == ATOM_REGULARLY)
-		columns[1] = MemoryContextAllocHuge(CurrentMemoryContext,
-											mul_size(mul_size(count, sizes[1]),
-													 sizeof(Datum)));
-	for (int i = 0; i < count; i++)
-	{
-		Datum		params[MEANING_PARAMS];
-
-		meaning_params(model, spec, clocks[i], types, params);
-		columns[0][i] = params[0];
-		columns[2][i] = params[2];
-		if (spec->kind != ATOM_REGULARLY)
-			columns[1][i] = params[1];
-		else
-		{
-			memcpy(&columns[1][starts],
-				   ARR_DATA_PTR(DatumGetArrayTypeP(params[1])),
-				   sizes[1] * sizeof(Datum));
-			starts += sizes[1];
-		}
-	}
-	for (int i = 0; i < MEANING_PARAMS; i++)
-	{
-		types[i] = TIMESTAMPTZARRAYOID;
-		values[i] =
-			PointerGetDatum(construct_md_array(columns[i], NULL,
-											   i == 1 && starts > 0 ? 2 : 1,
-											   sizes, lower, TIMESTAMPTZOID,
-											   sizeof(TimestampTz),
-											   FLOAT8PASSBYVAL,
-											   TYPALIGN_DOUBLE));
-	}
-}
-
-/*
- * The next instant at which this time passes from one period to another, or
- * back.
- */
-static TimestampTz
-next_period(const Model *model, const AtomSpec *spec, TimestampTz time,
-			TimestampTz clock)
-{
-	TimestampTz next = NOT_DUE;
-	int			low = 1;
-	int			high = spec->periods + 1;
-
-	/* which period is it in, counted from now? */
-	while (low < high)
-	{
-		int			middle = (low + high) / 2;
-		Interval	age = window_multiple(spec->within, middle);
-
-		if (window_start(model, &age, clock) < time)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	for (int period = Max(low - 1, 1); period <= Min(low, spec->periods);
-		 period++)
-	{
-		Interval	age = window_multiple(spec->within, period);
-
-		next = Min(next, window_change(model, &age, time, clock));
-	}
-	return next;
-}
-
-/*
- * meaning_of_column: in_last, of a column's value.
- */
-AtomValue
-meaning_of_column(const Model *model, const AtomSpec *spec, Datum value,
-				  bool isnull, TimestampTz clock)
-{
-	AtomValue	result = {.isnull = isnull,.next = NOT_DUE,.arrives = NOT_DUE};
-	TimestampTz time;
-
-	if (isnull)
-		return result;
-	time = window_instant(model, spec->column_type, value);
-	if (time > clock)
-		result.next = result.arrives = time;
-	else
-	{
-		result.value = BoolGetDatum(time > window_start(model, spec->within,
-														clock));
-		result.next = meaning_turn(model, spec, time, clock);
-	}
-	return result;
-}
-
-/*
- * meaning_turn: the first instant, later than the clock, at which what has
- * this time (one of the turns) may change the value; NOT_DUE if it never
- * will.
- */
-TimestampTz
-meaning_turn(const Model *model, const AtomSpec *spec, TimestampTz time,
-			 TimestampTz clock)
-{
-	TimestampTz next;
-
-	if (spec->kind == ATOM_REGULARLY)
-		return next_period(model, spec, time, clock);
-	next = window_change(model, spec->within, time, clock);
-	if (spec->quiet != NULL)
-		next = Min(next, window_change(model, spec->quiet, time, clock));
-	return next;
 }

@@ -3,12 +3,13 @@
  * scan.c
  *	  The values of atoms for all contacts, by one statement.
  *
- * Contacts are left-joined with one aggregation of events per atom, and the
- * rows streamed through a cursor, in batches.  If the caller does not mind
- * contacts without events, the contacts are not read at all but only the
- * aggregations; and a condition on contacts may leave most of them out.  Then
- * few rows are expected, and the statement is run to its end, so that it may
- * be parallel as any other, and its rows come in key order.
+ * Contacts are left-joined with one aggregation of events for all atoms that
+ * can share it, and one for each of the others, and the rows streamed through
+ * a cursor, in batches.  If the caller does not mind contacts without events,
+ * the contacts are not read at all but only the aggregations; and a condition
+ * on contacts may leave most of them out.  Then few rows are expected, and
+ * the statement is run to its end, so that it may be parallel as any other,
+ * and its rows come in key order.
  *
  * The statement runs as the owner of contacts, in a reading span.
  *
@@ -19,6 +20,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "instant.h"
 #include "meaning.h"
 #include "scan.h"
 
@@ -91,47 +93,96 @@ scan_batch_atoms(ContactScan *scan)
 			scan->values[i] = scan_batch_atom(scan, scan->atoms[i]);
 }
 
+/* The statement of a scan, as it is put together. */
+typedef struct ScanStatement
+{
+	ContactScan *scan;
+	bool		together;		/* some atoms share an aggregation */
+	StringInfoData columns;
+	StringInfoData from;
+	StringInfoData found;		/* the contacts of the aggregations, a list */
+} ScanStatement;
+
 /*
- * The rows of a scan: contacts left-joined with their atoms; or if only
- * contacts with events matter, the atoms joined with one another.  `found` is
- * set to the list of the atoms' contacts.
+ * Do atoms share an aggregation?  One alone need not.
+ */
+static bool
+has_together(const ContactScan *scan)
+{
+	int			count = 0;
+
+	for (int i = 0; i < scan->natoms; i++)
+		if (meaning_is_aggregate(scan->atoms[i]->spec))
+			count++;
+	return count > 1;
+}
+
+/*
+ * An aggregation joins the contacts; or if only contacts with events matter,
+ * the aggregations before it.
  */
 static void
-append_from(StringInfo sql, ContactScan *scan, bool company,
-			StringInfo found)
+join_aggregation(ScanStatement *statement, const char *sql, const char *alias)
 {
-	Model	   *model = scan->model;
-	AppTable   *contacts = &model->table[CONTACTS];
-	AppTable   *companies = &model->table[COMPANIES];
-	const char *key = psprintf("c.%s", contacts->column[ROLE_KEY].quoted);
+	ContactScan *scan = statement->scan;
+	StringInfo	from = &statement->from;
+	StringInfo	found = &statement->found;
+	bool		first = found->len == 0;
 
-	initStringInfo(found);
 	if (!scan->events_only)
-		appendStringInfo(sql, " FROM %s AS c", contacts->name);
-	for (int i = 0; i < scan->natoms; i++)
+		appendStringInfo(from, " LEFT JOIN (%s) AS %s"
+						 " ON %s.contact OPERATOR(pg_catalog.=) c.%s",
+						 sql, alias, alias,
+						 scan->model->table[CONTACTS].column[ROLE_KEY].quoted);
+	else if (first)
+		appendStringInfo(from, " FROM (%s) AS %s", sql, alias);
+	else
+		appendStringInfo(from, " FULL JOIN (%s) AS %s"
+						 " ON %s.contact OPERATOR(pg_catalog.=) COALESCE(%s)",
+						 sql, alias, alias, found->data);
+	appendStringInfo(found, "%s%s.contact", first ? "" : ", ", alias);
+}
+
+/*
+ * Add an atom's three columns, and what they come from.
+ */
+static void
+append_atom(ScanStatement *statement, int i)
+{
+	ContactScan *scan = statement->scan;
+	Atom	   *atom = scan->atoms[i];
+
+	if (!scan_joins(atom))
+		appendStringInfoString(&statement->columns, ", NULL, NULL, NULL");
+	else if (statement->together && meaning_is_aggregate(atom->spec))
+		appendStringInfo(&statement->columns,
+						 ", t.value%1$d, t.turns%1$d, t.arrives%1$d", i);
+	else
 	{
-		if (!scan_joins(scan->atoms[i]))
-			continue;
-		appendStringInfo(sql, "%s(%s) AS a%d",
-						 !scan->events_only ? " LEFT JOIN " :
-						 i > 0 ? " FULL JOIN " : " FROM ",
-						 meaning_sql(model, scan->atoms[i]->spec, true,
-									 MEANING_PARAMS * i + 1), i);
-		if (!scan->events_only)
-			appendStringInfo(sql, " ON a%d.contact OPERATOR(pg_catalog.=) %s",
-							 i, key);
-		else if (i > 0)
-			appendStringInfo(sql, " ON a%d.contact OPERATOR(pg_catalog.=)"
-							 " COALESCE(%s)", i, found->data);
-		appendStringInfo(found, "%sa%d.contact", i > 0 ? ", " : "", i);
+		join_aggregation(statement,
+						 meaning_sql(scan->model, atom->spec, true,
+									 MEANING_PARAMS * i + 1),
+						 psprintf("a%d", i));
+		appendStringInfo(&statement->columns,
+						 ", a%1$d.value, a%1$d.turns, a%1$d.arrives", i);
 	}
-	if (company)
-		appendStringInfo(sql, " LEFT JOIN %s AS co"
-						 " ON co.%s OPERATOR(pg_catalog.=) c.%s",
-						 companies->name, companies->column[ROLE_KEY].quoted,
-						 contacts->column[ROLE_COMPANY].quoted);
-	if (scan->condition != NULL)
-		appendStringInfo(sql, " WHERE %s", scan->condition);
+}
+
+/*
+ * Add all atoms.
+ */
+static void
+append_atoms(ScanStatement *statement)
+{
+	ContactScan *scan = statement->scan;
+
+	statement->together = has_together(scan);
+	if (statement->together)
+		join_aggregation(statement,
+						 meaning_together_sql(scan->model, scan->atoms,
+											  scan->natoms), "t");
+	for (int i = 0; i < scan->natoms; i++)
+		append_atom(statement, i);
 }
 
 /*
@@ -151,38 +202,42 @@ scan_sql(ContactScan *scan)
 {
 	Model	   *model = scan->model;
 	AppTable   *contacts = &model->table[CONTACTS];
-	bool		company = scan->rows &&
-		OidIsValid(model->table[COMPANIES].relid) &&
+	AppTable   *companies = &model->table[COMPANIES];
+	const char *key = contacts->column[ROLE_KEY].quoted;
+	bool		company = scan->rows && OidIsValid(companies->relid) &&
 		contacts->column[ROLE_COMPANY].attno != 0;
+	ScanStatement statement = {.scan = scan};
 	StringInfoData sql;
-	StringInfoData from;
-	StringInfoData found;
 
-	initStringInfo(&from);
-	append_from(&from, scan, company, &found);
+	initStringInfo(&statement.columns);
+	initStringInfo(&statement.from);
+	initStringInfo(&statement.found);
+	if (!scan->events_only)
+		appendStringInfo(&statement.from, " FROM %s AS c", contacts->name);
+	append_atoms(&statement);
+	if (company)
+		appendStringInfo(&statement.from, " LEFT JOIN %s AS co"
+						 " ON co.%s OPERATOR(pg_catalog.=) c.%s",
+						 companies->name, companies->column[ROLE_KEY].quoted,
+						 contacts->column[ROLE_COMPANY].quoted);
+	if (scan->condition != NULL)
+		appendStringInfo(&statement.from, " WHERE %s", scan->condition);
+
 	initStringInfo(&sql);
 	if (scan->events_only)
-		appendStringInfo(&sql, "SELECT COALESCE(%s)", found.data);
+		appendStringInfo(&sql, "SELECT COALESCE(%s)", statement.found.data);
 	else
-		appendStringInfo(&sql, "SELECT c.%s", contacts->column[ROLE_KEY].quoted);
+		appendStringInfo(&sql, "SELECT c.%s", key);
 	appendStringInfo(&sql, "%s%s", scan->rows ? ", c" : ", NULL",
 					 company ? ", co" : ", NULL");
 	if (scan->member_of != 0)
 		appendStringInfo(&sql, ", c.%s OPERATOR(pg_catalog.=) ANY (SELECT m.contact"
 						 " FROM %s.membership AS m"
 						 " WHERE m.segment_id OPERATOR(pg_catalog.=) %d)",
-						 contacts->column[ROLE_KEY].quoted, model->schema,
-						 scan->member_of);
+						 key, model->schema, scan->member_of);
 	else
 		appendStringInfoString(&sql, ", NULL::pg_catalog.bool");
-	for (int i = 0; i < scan->natoms; i++)
-	{
-		if (scan_joins(scan->atoms[i]))
-			appendStringInfo(&sql, ", a%d.value, a%d.turns, a%d.arrives", i, i, i);
-		else
-			appendStringInfoString(&sql, ", NULL, NULL, NULL");
-	}
-	appendStringInfoString(&sql, from.data);
+	appendStringInfo(&sql, "%s%s", statement.columns.data, statement.from.data);
 
 	/* Then states and memberships are written in the order of their indexes. */
 	if (is_run_to_end(scan))
@@ -208,7 +263,7 @@ open_source(ContactScan *scan, ScanSource *source)
 	TupleDesc	desc;
 
 	for (int i = 0; i < scan->natoms; i++)
-		meaning_params(scan->model, scan->atoms[i]->spec, scan->clock,
+		instant_params(scan->model, scan->atoms[i]->spec, scan->clock,
 					   types + MEANING_PARAMS * i,
 					   values + MEANING_PARAMS * i);
 	memset(source, 0, sizeof(ScanSource));

@@ -16,10 +16,11 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
+#include "instant.h"
 #include "meaning.h"
 #include "witness.h"
 
-/* Parts of the statement; $1 is the contact, then meaning_params. */
+/* Parts of the statement; $1 is the contact, then instant_params. */
 typedef struct Search
 {
 	Model	   *model;
@@ -159,7 +160,7 @@ witness_find(Model *model, const AtomSpec *spec, Datum contact,
 		return NIL;
 	types[0] = model->contact_key.array;
 	args[0] = key_array(&model->contact_key, &contact, 1);
-	meaning_params(model, spec, clock, types + 1, args + 1);
+	instant_params(model, spec, clock, types + 1, args + 1);
 
 	/* Each parameter is used, so that it has a type. */
 	rows = query_once(psprintf("SELECT w.key, w.time FROM (%s) AS w"
