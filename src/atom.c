@@ -112,40 +112,33 @@ is_final(const AtomSpec *spec, Datum value)
 }
 
 /*
- * atom_read: the value in three columns (value, turns, arrives) of a row of
- * the current result, from `column` on.  By-reference values are copied to
- * the current memory context.
+ * atom_read: the value that three columns of a row say: value, turns,
+ * arrives.  By-reference values are copied to the current memory context.
  */
 AtomValue
-atom_read(Model *model, const Atom *atom, int row, int column,
-		  TimestampTz clock)
+atom_read(Model *model, const Atom *atom, const Datum *columns,
+		  const bool *nulls, TimestampTz clock)
 {
 	const AtomSpec *spec = atom->spec;
 	AtomValue	result = atom_default(atom);
-	bool		isnull;
-	Datum		value;
 
-	value = query_value(row, column, &isnull);
-	if (!isnull && atom->method == METHOD_TOTAL)
-		total_from_query(atom, value, &result);
-	else if (!isnull)
+	if (!nulls[0] && atom->method == METHOD_TOTAL)
+		total_from_query(atom, columns[0], &result);
+	else if (!nulls[0])
 	{
 		int16		length;
 		bool		byval;
 
 		get_typlenbyval(spec->kind == ATOM_DID ? INT8OID : spec->type,
 						&length, &byval);
-		result.value = datumCopy(value, byval, length);
+		result.value = datumCopy(columns[0], byval, length);
 		result.isnull = false;
 	}
-
-	value = query_value(row, column + 1, &isnull);
-	if (!isnull)
-		result.next = next_turn(model, spec, value, clock);
-	value = query_value(row, column + 2, &isnull);
-	if (!isnull)
+	if (!nulls[1])
+		result.next = next_turn(model, spec, columns[1], clock);
+	if (!nulls[2])
 	{
-		result.arrives = DatumGetTimestampTz(value);
+		result.arrives = DatumGetTimestampTz(columns[2]);
 		if (!is_final(spec, result.value))
 			result.next = Min(result.next, result.arrives);
 	}
@@ -205,22 +198,25 @@ atom_scan(Model *model, Atom *atom, Datum *contacts, int count,
 		path_unpin(level);
 	for (uint64 i = 0; i < rows; i++)
 	{
-		bool		isnull;
-		Datum		contact = query_value(i, 1, &isnull);
+		Datum		columns[1 + MEANING_COLUMNS];
+		bool		nulls[1 + MEANING_COLUMNS];
 		int			low = 0;
 		int			high = count;
 
+		heap_deform_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
+						  columns, nulls);
 		while (low < high)
 		{
 			int			middle = (low + high) / 2;
 
-			if (key_compare(key, contacts[middle], contact) < 0)
+			if (key_compare(key, contacts[middle], columns[0]) < 0)
 				low = middle + 1;
 			else
 				high = middle;
 		}
-		if (low < count && key_compare(key, contacts[low], contact) == 0)
-			values[low] = atom_read(model, atom, i, 2, clocks[low]);
+		if (low < count && key_compare(key, contacts[low], columns[0]) == 0)
+			values[low] = atom_read(model, atom, columns + 1, nulls + 1,
+									clocks[low]);
 	}
 	SPI_freetuptable(SPI_tuptable);
 }

@@ -29,8 +29,9 @@ typedef struct AtomValue
 extern bool atom_is_kept(const Atom *atom);
 extern bool atom_is_scanned(const Atom *atom);
 extern AtomValue atom_default(const Atom *atom);
-extern AtomValue atom_read(Model *model, const Atom *atom, int row,
-						   int column, TimestampTz clock);
+extern AtomValue atom_read(Model *model, const Atom *atom,
+						   const Datum *columns, const bool *nulls,
+						   TimestampTz clock);
 extern void atom_scan(Model *model, Atom *atom, Datum *contacts, int count,
 					  const TimestampTz *clocks, Snapshot snapshot,
 					  AtomValue *values);

@@ -13,6 +13,9 @@
 /* Parameters of the statement of each atom. */
 #define MEANING_PARAMS 3
 
+/* Its columns beside the contact: value, turns, arrives. */
+#define MEANING_COLUMNS 3
+
 extern char *meaning_sql(Model *model, const AtomSpec *spec, bool all,
 						 int param);
 extern bool meaning_is_aggregate(const AtomSpec *spec);

@@ -27,6 +27,9 @@
 /* So many contacts are handed on at once. */
 #define BATCH 5000
 
+/* Of the columns of a row (from 0), those of the atoms begin here. */
+#define FIRST_ATOM_COLUMN 4
+
 /*
  * scan_joins: is this atom a part of the statement?  What is the model's own
  * may not be readable by the owner of contacts, and is read for each batch.
@@ -381,19 +384,24 @@ scan_value(ContactScan *scan, int row, int column, bool *isnull)
 List *
 scan_atoms(ContactScan *scan, int row)
 {
+	TupleDesc	desc = scan->result->tupdesc;
+	Datum	   *columns = palloc(desc->natts * sizeof(Datum));
+	bool	   *nulls = palloc(desc->natts * sizeof(bool));
 	List	   *result = NIL;
 
+	heap_deform_tuple(scan->result->vals[row], desc, columns, nulls);
 	for (int i = 0; i < scan->natoms; i++)
 	{
 		WorkValue  *known = palloc(sizeof(WorkValue));
-		SPITupleTable *outer = SPI_tuptable;
+		int			first = FIRST_ATOM_COLUMN + MEANING_COLUMNS * i;
 
-		SPI_tuptable = scan->result;
 		known->atom = scan->atoms[i];
 		known->value = scan->values[i] != NULL ? scan->values[i][row] :
-			atom_read(scan->model, known->atom, row, 5 + 3 * i, scan->clock);
-		SPI_tuptable = outer;
+			atom_read(scan->model, known->atom, columns + first,
+					  nulls + first, scan->clock);
 		result = lappend(result, known);
 	}
+	pfree(columns);
+	pfree(nulls);
 	return result;
 }
