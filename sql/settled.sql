@@ -67,6 +67,25 @@ SELECT * FROM lifecycle_verify('settled');
 SELECT lifecycle_drop('settled');
 
 --
+-- Single events that change a state, each in its own transaction: old versions of it
+-- are pruned in time, so that all have room in a page or two
+--
+SELECT lifecycle_create('settled', 'empty');
+SELECT lifecycle_add_segment('settled', 'Often', $$did('Often', times => 2000)$$);
+INSERT INTO settled.contacts (id) VALUES (1), (2);
+DO $$
+BEGIN
+	FOR i IN 1 .. 1000 LOOP
+		INSERT INTO settled.events (contact_id, name) VALUES (1 + i % 2, 'Often');
+		COMMIT;
+	END LOOP;
+END
+$$;
+SELECT pg_relation_size('settled.contact_state') / current_setting('block_size')::integer <= 2 AS pruned;
+SELECT * FROM lifecycle_verify('settled');
+SELECT lifecycle_drop('settled');
+
+--
 -- A key that is no number, of a row that does not fit into work_mem
 --
 CREATE SCHEMA settled_keys;

@@ -27,6 +27,8 @@
  */
 #include "lifecycle.h"
 
+#include "access/heapam.h"
+#include "access/htup_details.h"
 #include "access/tableam.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
@@ -41,6 +43,9 @@
 
 /* A search costs as much as so many steps along the index. */
 #define WORTH_WALKING	16
+
+/* A page with less room than for so many versions of a row is pruned. */
+#define ROOM_FOR_VERSIONS	2
 
 static void
 open_index(Finder *finder)
@@ -84,6 +89,17 @@ fill_places(Finder *finder)
 }
 
 /*
+ * How long the table is at least, as far as this session knows.
+ */
+static BlockNumber
+known_blocks(Relation table)
+{
+	BlockNumber known = RelationGetSmgr(table)->smgr_cached_nblocks[MAIN_FORKNUM];
+
+	return known != InvalidBlockNumber ? known : 0;
+}
+
+/*
  * find_begin: open a look-up in a table by the column `attno`, whose unique
  * index it is.  Allocates in the current memory context; the places of the
  * table's rows, *places, are made at the first use, to live as long as the
@@ -95,7 +111,6 @@ find_begin(Relation table, Oid index_id, LOCKMODE index_lock, AttrNumber attno,
 		   Snapshot snapshot)
 {
 	Finder	   *finder = palloc0(sizeof(Finder));
-	BlockNumber known = RelationGetSmgr(table)->smgr_cached_nblocks[MAIN_FORKNUM];
 
 	finder->context = CurrentMemoryContext;
 	finder->table = table;
@@ -103,7 +118,7 @@ find_begin(Relation table, Oid index_id, LOCKMODE index_lock, AttrNumber attno,
 	finder->type = type;
 	finder->snapshot = IsMVCCSnapshot(snapshot) ?
 		RegisterSnapshot(snapshot) : snapshot;
-	finder->blocks = known != InvalidBlockNumber ? known : 0;
+	finder->blocks = known_blocks(table);
 	finder->slot = table_slot_create(table, NULL);
 	finder->index_id = index_id;
 	finder->index_lock = index_lock;
@@ -134,16 +149,16 @@ find_end(Finder *finder)
 }
 
 /*
- * Is this an address in the table?
+ * Is this an address in the table, of which so many blocks are known?
  */
 static bool
-is_within(Finder *finder, const ItemPointerData *address)
+is_within(Relation table, BlockNumber *blocks, const ItemPointerData *address)
 {
 	BlockNumber block = ItemPointerGetBlockNumber(address);
 
-	if (block >= finder->blocks)
-		finder->blocks = RelationGetNumberOfBlocks(finder->table);
-	return block < finder->blocks;
+	if (block >= *blocks)
+		*blocks = RelationGetNumberOfBlocks(table);
+	return block < *blocks;
 }
 
 /*
@@ -163,7 +178,7 @@ is_at(Finder *finder, ItemPointerData address, Datum key)
 		finder->fetch = table_index_fetch_begin(finder->table);
 		MemoryContextSwitchTo(old);
 	}
-	return is_within(finder, &address) &&
+	return is_within(finder->table, &finder->blocks, &address) &&
 		table_index_fetch_tuple(finder->fetch, &address, finder->snapshot,
 								finder->slot, &again, NULL) &&
 		key_compare(finder->type,
@@ -345,7 +360,64 @@ find_again(Finder *finder, const ItemPointerData *address)
 {
 	ItemPointerData copy = *address;
 
-	return is_within(finder, address) &&
+	return is_within(finder->table, &finder->blocks, address) &&
 		table_tuple_fetch_row_version(finder->table, &copy, finder->snapshot,
 									  finder->slot);
+}
+
+/*
+ * The row that is the newest of those at the address and what follows from it,
+ * in a pinned buffer; false if none is, or it has another key.
+ */
+static bool
+glance_at(Relation table, ItemPointerData address, AttrNumber attno,
+		  KeyType *type, Datum key, HeapTuple row, Buffer *buffer)
+{
+	bool		isnull;
+	bool		full;
+	bool		found;
+
+	*buffer = ReadBuffer(table, ItemPointerGetBlockNumber(&address));
+	LockBuffer(*buffer, BUFFER_LOCK_SHARE);
+	found = heap_hot_search_buffer(&address, table, *buffer, SnapshotSelf, row,
+								   NULL, true);
+	full = found && PageGetHeapFreeSpace(BufferGetPage(*buffer)) <
+		ROOM_FOR_VERSIONS * MAXALIGN(row->t_len);
+	LockBuffer(*buffer, BUFFER_LOCK_UNLOCK);
+	found = found &&
+		key_compare(type, heap_getattr(row, attno, RelationGetDescr(table),
+									   &isnull), key) == 0;
+	if (full)
+		heap_page_prune_opt(table, *buffer);
+	if (!found)
+		ReleaseBuffer(*buffer);
+	return found;
+}
+
+/*
+ * find_glance: the row with this key as it is committed now, or as this
+ * transaction has written it, if it is where the session found it last; false
+ * if it is not, or the table is no heap.
+ *
+ * For one row this is half the work of find_begin and find_row: no snapshot, no
+ * slot, and a page is pruned only if it has no room for another version, and
+ * not whenever it has less than the fill factor leaves.  The caller holds a lock on
+ * the table, and releases the buffer in which the row is.
+ */
+bool
+find_glance(Relation table, AttrNumber attno, KeyType *type, Places *places,
+			Datum key, HeapTuple row, Buffer *buffer)
+{
+	BlockNumber blocks = known_blocks(table);
+	ItemPointerData address[PLACES_A_LINE];
+	int			count;
+
+	if (table->rd_tableam != GetHeapamTableAmRoutine())
+		return false;
+	count = place_recall(places, key_hash(type, key), address);
+	while (count > 0)
+		if (is_within(table, &blocks, &address[--count]) &&
+			glance_at(table, address[count], attno, type, key, row, buffer))
+			return true;
+	return false;
 }

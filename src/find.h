@@ -12,6 +12,7 @@
 #include "access/relscan.h"
 #include "access/skey.h"
 #include "executor/tuptable.h"
+#include "storage/buf.h"
 #include "utils/snapshot.h"
 
 #include "model.h"
@@ -58,5 +59,8 @@ extern bool find_begin_walk(Finder *finder, Datum first, int64 total);
 extern bool find_next(Finder *finder, Datum key);
 extern bool find_again(Finder *finder, const ItemPointerData *address);
 extern void find_end(Finder *finder);
+extern bool find_glance(Relation table, AttrNumber attno, KeyType *type,
+						Places *places, Datum key, HeapTuple row,
+						Buffer *buffer);
 
 #endif							/* LIFECYCLE_FIND_H */

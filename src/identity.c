@@ -49,9 +49,6 @@
 
 #include "identity.h"
 
-/* More stripes than these are locked together (stripe_arrive). */
-#define MANY_STRIPES 64
-
 PG_FUNCTION_INFO_V1(identify_strangers);
 
 /*
@@ -61,14 +58,13 @@ PG_FUNCTION_INFO_V1(identify_strangers);
 int
 identity_stripe(Model *model, Datum contact)
 {
-	return stripe_of_events(key_hash(&model->contact_key, contact));
+	return stripe_of(key_hash(&model->contact_key, contact));
 }
 
 int
 identity_id_stripe(const char *id)
 {
-	return stripe_of_events(hash_bytes((const unsigned char *) id,
-									   strlen(id)));
+	return stripe_of(hash_bytes((const unsigned char *) id, strlen(id)));
 }
 
 static void
@@ -117,7 +113,7 @@ identity_note(Run *run, Arrivals *arrivals, TupleTableSlot *slot,
 
 	if (!isnull)
 	{
-		if (arrivals->count <= MANY_STRIPES)
+		if (arrivals->count <= FEW_STRIPES)
 			note_stripe(run, arrivals, identity_stripe(run->model, contact));
 		return;
 	}
@@ -125,7 +121,7 @@ identity_note(Run *run, Arrivals *arrivals, TupleTableSlot *slot,
 	if (id == NULL)
 		return;
 	note_id(run, arrivals, id);
-	if (arrivals->count <= MANY_STRIPES)
+	if (arrivals->count <= FEW_STRIPES)
 		note_stripe(run, arrivals, identity_id_stripe(id));
 }
 

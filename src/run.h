@@ -324,13 +324,15 @@ extern TimestampTz step_instant(Run *run, TableKind object, Datum key);
 extern void step_note_due(Run *run, const Work *work);
 extern bool step_may_set(const Run *run, const Work *work, bool status);
 
-/* stripe.c: writers in flight */
+/* stripe.c: events in flight; more stripes than this are locked together */
+#define FEW_STRIPES 64
+
 extern bool stripe_share(Model *model, const Datum *contacts, int count);
 extern void stripe_exclude(Model *model, Work **works, int count);
 extern bool stripe_try_exclude(Model *model, Datum contact);
 extern void stripe_link(Model *model, Datum *companies, int count);
 extern void stripe_change(Model *model, Datum *companies, int count);
-extern int	stripe_of_events(uint32 hash);
+extern int	stripe_of(uint32 hash);
 extern void stripe_arrive(Model *model, Bitmapset *stripes);
 extern void stripe_settle(Model *model, Bitmapset *stripes);
 

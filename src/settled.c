@@ -10,16 +10,18 @@
  *
  * Most INSERTs are of one row, and most events change nothing, or are named by
  * nobody.  So a statement's only event is looked at for itself, before a run is
- * begun (settled_single).  It takes the locks that the run would take, in the
- * same order, and looks after it has them: the stripe of the person's events,
- * then the contact's, and then the state as it is now.  If that leaves any
- * question (a name not met before, an anonymous id, merged contacts, a clock that
- * ticks set, filters that might raise an error or that are still to be compiled,
- * rules, an atom that is not settled), the run begins as if there had been none; it
- * has the locks already then, and takes the state that was seen under them for what
- * it would read: all hits of its first round are this event's.  Between the two nothing is written for this contact: not by others, who
- * wait for the stripe or make more of it settled, which the run is told after it
- * has locked the contact (decide.c); nor by us, as nothing but filters is run.
+ * begun (settled_single), under the lock of the shortcut, which is that of an
+ * arriving event too; where no predicate names the event, under the latter.  It
+ * looks after it has the lock: whose the event is, and then at the state as it
+ * is now (state_glance).  If that leaves any question (a lock that is not free,
+ * a name not met before, an anonymous id, merged contacts, a clock that ticks
+ * set, filters that might raise an error or that are still to be compiled,
+ * rules, an atom that is not settled), the run begins as if there had been none;
+ * it takes the state that was seen for what it would read: all hits of its
+ * first round are this event's.  Between the two nothing is written for this
+ * contact: not by others, who wait for the lock or make more of it settled,
+ * which the run is told after it has locked the contact (decide.c); nor by us,
+ * as nothing but filters is run.
  *
  * Filters are not evaluated here: where the atom is settled it makes no
  * difference whether the event matches it.  One that might raise an error is
@@ -119,25 +121,15 @@ name_decides(const EventEntry *entry)
 }
 
 /*
- * Is all that the name concerns settled for the contact?
- *
- * For one row that is known to be the newest a snapshot would cost more than the
- * look.  SnapshotSelf finds what is committed now, at any isolation level, and
- * what this transaction has written.  Of a row that is being moved to another
- * page it may find neither version; then the run looks.
+ * Is all that the name concerns settled for the contact?  Of a state that is
+ * just being moved to another page nothing may be seen; then the run looks.
  */
 static bool
 contact_is_settled(Model *model, Datum contact, const EventEntry *entry,
 				   Glance *glance)
 {
-	StateReader *reader;
-
-	if (!stripe_share(model, &contact, 1))
-		return false;
-	reader = state_begin_read_at(model, SnapshotSelf);
 	glance->taken = true;
-	glance->state = state_read(reader, contact);
-	state_end_read(reader);
+	glance->state = state_glance(model, contact);
 	if (!atoms_are_settled(entry->atoms, entry->natoms, glance->state,
 						   GetCurrentTransactionStartTimestamp()))
 		return false;
@@ -163,7 +155,10 @@ row_is_settled(Model *model, TupleTableSlot *row, Glance *glance)
 					   &isnull);
 	if (isnull)
 		return false;
-	stripe_arrive(model, bms_make_singleton(identity_stripe(model, contact)));
+	if (entry->natoms == 0)
+		stripe_arrive(model, bms_make_singleton(identity_stripe(model, contact)));
+	else if (!stripe_share(model, &contact, 1))
+		return false;
 	AcceptInvalidationMessages();
 	if (model->has_merges || model->stale)
 		return false;

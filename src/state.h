@@ -56,6 +56,7 @@ typedef struct Finder StateReader;
 extern StateReader *state_begin_read(Model *model);
 extern StateReader *state_begin_read_at(Model *model, Snapshot snapshot);
 extern StateRow *state_read(StateReader *reader, Datum contact);
+extern StateRow *state_glance(Model *model, Datum contact);
 extern bool state_is_current(StateReader *reader, const StateRow *row);
 extern bool state_begin_walk(StateReader *reader, Datum first,
 							 int64 total);

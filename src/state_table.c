@@ -128,6 +128,61 @@ state_read(StateReader *reader, Datum contact)
 }
 
 /*
+ * The state that a row of the table says.
+ */
+static StateRow *
+row_of_tuple(HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, ATTR_STATE, desc, &isnull);
+	StateRow   *row = state_unpack(DatumGetByteaPP(value));
+
+	row->tid = tuple->t_self;
+	row->xmin = HeapTupleHeaderGetXmin(tuple->t_data);
+	value = heap_getattr(tuple, ATTR_CLOCK, desc, &isnull);
+	row->clock = isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
+	value = heap_getattr(tuple, ATTR_DUE, desc, &isnull);
+	row->due = isnull ? NOT_DUE : DatumGetTimestampTz(value);
+	return row;
+}
+
+/*
+ * state_glance: the state of one contact as it is committed now, at any
+ * isolation level, or as this transaction has written it; NULL if there is no
+ * row.  For one row that is known to be the newest a snapshot would cost more
+ * than the look.  Of a row that is being moved to another page neither version
+ * may be found.
+ *
+ * Takes AccessShareLock on contact_state, and for a search on its primary key,
+ * kept to the end of the transaction.
+ */
+StateRow *
+state_glance(Model *model, Datum contact)
+{
+	Relation	table = table_open(model->state_relid, AccessShareLock);
+	HeapTupleData tuple;
+	Buffer		buffer;
+	StateRow   *row = NULL;
+	StateReader *reader;
+
+	if (model->state_places != NULL &&
+		find_glance(table, ATTR_CONTACT, &model->contact_key,
+					model->state_places, contact, &tuple, &buffer))
+	{
+		counter_add(COUNT_STATE_READS, 1);
+		row = row_of_tuple(&tuple, RelationGetDescr(table));
+		ReleaseBuffer(buffer);
+	}
+	table_close(table, NoLock);
+	if (row != NULL)
+		return row;
+	reader = state_begin_read_at(model, SnapshotSelf);
+	row = state_read(reader, contact);
+	state_end_read(reader);
+	return row;
+}
+
+/*
  * state_begin_walk, state_walk_to: the same for contacts in key order, this
  * one first, about `total` of them with those of other readers.  False if
  * that is not worth while (find_begin_walk).

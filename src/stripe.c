@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * stripe.c
- *	  Locks that tell whoever makes a settled atom unsettled to wait.
+ *	  Locks of those whose events are in flight, and of their companies.
  *
  * Most events change nothing: all atoms that they match have reached what
  * decides.  Such an event does not lock its contact, which would cost a
@@ -10,22 +10,39 @@
  * not see the new event before its transaction commits, and would decide
  * without it.
  *
- * So the shortcut is taken under a share lock, held to the end of the
- * transaction, that the unsettling side takes exclusively before it looks.
- * One lock for each contact would fill the lock table; contacts are hashed
- * into stripes.  A statement with many contacts takes one lock for all
- * stripes instead.  The modes are those of a lock with a hierarchy of two
- * levels:
+ * So the shortcut is taken under a lock, held to the end of the transaction,
+ * that keeps the unsettling side out until it may look.
  *
- *					 all stripes			one stripe
- *	  shortcut						Share		(few contacts)
- *	  shortcut		 Share					(many contacts)
- *	  unsettling	 RowExclusive			Exclusive
+ * Whoever gives the events of one person to another (lifecycle_identify, _merge,
+ * _unmerge, _forget) must see all that are there, too, and whoever inserts an
+ * event must see whose it is now; no row lock makes the two meet, since most
+ * events lock nothing.
+ *
+ * One lock for each person would fill the lock table; keys of contacts, and
+ * anonymous ids, are hashed into stripes.  A statement with many persons takes
+ * one lock for all stripes instead, of which there are two, as arriving has
+ * nothing against unsettling.  The modes are those of a lock with a hierarchy
+ * of two levels; "few" and "many" are persons of a statement:
+ *
+ *					 all arriving	all shortcuts	one stripe
+ *	  arriving, few									AccessShare
+ *	  arriving, many Share
+ *	  shortcut, few									RowShare
+ *	  shortcut, many				Share
+ *	  unsettling					RowExclusive	Exclusive
+ *	  giving		 RowExclusive					AccessExclusive
+ *
+ * Thus a shortcut of few persons is an arrival too, and a single event that
+ * changes nothing takes one lock (settled.c).  Among those who insert there is
+ * no conflict.
  *
  * The shortcut never waits (it is not taken if the lock is not free at once).
  * lifecycle_tick does not wait either, but leaves the contact for the next
- * time.  DELETE, UPDATE and TRUNCATE of events wait, before they lock any
- * contact.
+ * time.  All others wait, and look only after they have the lock: those who
+ * arrive or give before they take any other lock of the engine, each in the
+ * order of stripes; DELETE, UPDATE and TRUNCATE of events before they lock any
+ * contact.  Who holds a shortcut and then arrives on the same stripe does not
+ * wait for one who waits for him: PostgreSQL lets him pass.
  *
  * Companies have stripes of their own.  Whoever changes what segments look at
  * in a company evaluates the contacts that it finds there, and whoever brings
@@ -43,24 +60,9 @@
  * links and then changes while another one does the same may be a deadlock,
  * which PostgreSQL resolves.
  *
- * Events have stripes too, by their contact's key and their anonymous id.
- * Whoever gives the events of one person to another (lifecycle_identify, _merge,
- * _unmerge, _forget) must see all that are there, and whoever inserts an event must
- * see whose it is now; no row lock makes the two meet, since most events
- * lock nothing.  The one who inserts or updates events takes Share, the other
- * Exclusive, and both look only after they have it:
- *
- *					 all stripes			one stripe
- *	  arriving						Share		(few persons)
- *	  arriving		 Share					(many persons)
- *	  settling		 RowExclusive			Exclusive
- *
- * Both wait.  Among those who insert there is no conflict.  They are taken
- * before all other locks of the engine, by each in the order of stripes.
- *
  * The locks are advisory locks of class 3, which SQL functions cannot take;
- * in pg_locks they have objsubid 3 and the oid of the contacts, companies or
- * events table as objid.
+ * in pg_locks they have objsubid 3 and the oid of the contacts or companies
+ * table as objid.
  *
  *-------------------------------------------------------------------------
  */
@@ -71,45 +73,52 @@
 
 #include "run.h"
 
-#define STRIPES			128
-#define COMPANY_STRIPES	512
-#define EVENT_STRIPES	1024
+/* Of persons, and of companies. */
+#define STRIPES			512
+
 #define ALL_STRIPES		0xFFFFFFFF
+#define ALL_SHORTCUTS	0xFFFFFFFE
 
-static void
-set_tag(LOCKTAG *tag, Model *model, uint32 stripe)
+static bool
+lock_stripe(Model *model, uint32 stripe, LOCKMODE mode, bool wait)
 {
-	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, stripe,
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, stripe,
 						 model->table[CONTACTS].relid, 3);
-}
-
-static uint32
-stripe_of(Model *model, Datum contact)
-{
-	return key_hash(&model->contact_key, contact) % STRIPES;
+	return LockAcquire(&tag, mode, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
 }
 
 /*
- * stripe_share: take the share locks of these contacts without waiting;
- * false if one is not free, and then the shortcut must not be taken.
+ * stripe_of: the stripe of a contact or anonymous id with this hash.
+ */
+int
+stripe_of(uint32 hash)
+{
+	return hash % STRIPES;
+}
+
+static int
+stripe_of_contact(Model *model, Datum contact)
+{
+	return stripe_of(key_hash(&model->contact_key, contact));
+}
+
+/*
+ * stripe_share: take the locks of the shortcut for these contacts without
+ * waiting; false if one is not free, and then it must not be taken.
+ *
+ * For one contact it is that of an arriving event, too.
  */
 bool
 stripe_share(Model *model, const Datum *contacts, int count)
 {
-	LOCKTAG		tag;
-
-	if (count > STRIPES / 2)
-	{
-		set_tag(&tag, model, ALL_STRIPES);
-		return LockAcquire(&tag, ShareLock, false, true) !=
-			LOCKACQUIRE_NOT_AVAIL;
-	}
+	if (count > FEW_STRIPES)
+		return lock_stripe(model, ALL_SHORTCUTS, ShareLock, false);
 	for (int i = 0; i < count; i++)
-	{
-		set_tag(&tag, model, stripe_of(model, contacts[i]));
-		if (LockAcquire(&tag, ShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		if (!lock_stripe(model, stripe_of_contact(model, contacts[i]),
+						 RowShareLock, false))
 			return false;
-	}
 	return true;
 }
 
@@ -120,22 +129,16 @@ stripe_share(Model *model, const Datum *contacts, int count)
 void
 stripe_exclude(Model *model, Work **works, int count)
 {
-	LOCKTAG		tag;
 	bool		wanted[STRIPES] = {false};
 
 	if (count == 0)
 		return;
-	set_tag(&tag, model, ALL_STRIPES);
-	(void) LockAcquire(&tag, RowExclusiveLock, false, false);
+	(void) lock_stripe(model, ALL_SHORTCUTS, RowExclusiveLock, true);
 	for (int i = 0; i < count; i++)
-		wanted[stripe_of(model, works[i]->contact)] = true;
-	for (uint32 stripe = 0; stripe < STRIPES; stripe++)
-	{
-		if (!wanted[stripe])
-			continue;
-		set_tag(&tag, model, stripe);
-		(void) LockAcquire(&tag, ExclusiveLock, false, false);
-	}
+		wanted[stripe_of_contact(model, works[i]->contact)] = true;
+	for (int stripe = 0; stripe < STRIPES; stripe++)
+		if (wanted[stripe])
+			(void) lock_stripe(model, stripe, ExclusiveLock, true);
 }
 
 /*
@@ -144,15 +147,45 @@ stripe_exclude(Model *model, Work **works, int count)
 bool
 stripe_try_exclude(Model *model, Datum contact)
 {
-	LOCKTAG		tag;
+	return lock_stripe(model, ALL_SHORTCUTS, RowExclusiveLock, false) &&
+		lock_stripe(model, stripe_of_contact(model, contact), ExclusiveLock,
+					false);
+}
 
-	set_tag(&tag, model, ALL_STRIPES);
-	if (LockAcquire(&tag, RowExclusiveLock, false, true) ==
-		LOCKACQUIRE_NOT_AVAIL)
-		return false;
-	set_tag(&tag, model, stripe_of(model, contact));
-	return LockAcquire(&tag, ExclusiveLock, false, true) !=
-		LOCKACQUIRE_NOT_AVAIL;
+/*
+ * stripe_arrive: events of these persons were inserted or updated.  Wait for
+ * those who are giving them to others, and keep others from it until the end
+ * of the transaction.
+ */
+void
+stripe_arrive(Model *model, Bitmapset *stripes)
+{
+	int			stripe = -1;
+
+	if (bms_num_members(stripes) > FEW_STRIPES)
+	{
+		(void) lock_stripe(model, ALL_STRIPES, ShareLock, true);
+		return;
+	}
+	while ((stripe = bms_next_member(stripes, stripe)) >= 0)
+		(void) lock_stripe(model, stripe, AccessShareLock, true);
+}
+
+/*
+ * stripe_settle: wait until all events of these persons that others have
+ * inserted are to be seen, and keep new ones waiting until the end of the
+ * transaction.
+ */
+void
+stripe_settle(Model *model, Bitmapset *stripes)
+{
+	int			stripe = -1;
+
+	if (!OidIsValid(model->table[EVENTS].relid))
+		return;
+	(void) lock_stripe(model, ALL_STRIPES, RowExclusiveLock, true);
+	while ((stripe = bms_next_member(stripes, stripe)) >= 0)
+		(void) lock_stripe(model, stripe, AccessExclusiveLock, true);
 }
 
 static void
@@ -169,12 +202,12 @@ static void
 lock_companies(Model *model, Datum *companies, int count, LOCKMODE mode)
 {
 	LOCKTAG		tag;
-	bool		wanted[COMPANY_STRIPES] = {false};
+	bool		wanted[STRIPES] = {false};
 
 	for (int i = 0; i < count; i++)
 		wanted[key_hash(&model->company_key, companies[i]) %
-			   COMPANY_STRIPES] = true;
-	for (uint32 stripe = 0; stripe < COMPANY_STRIPES; stripe++)
+			   STRIPES] = true;
+	for (uint32 stripe = 0; stripe < STRIPES; stripe++)
 	{
 		if (!wanted[stripe])
 			continue;
@@ -192,7 +225,7 @@ stripe_link(Model *model, Datum *companies, int count)
 {
 	LOCKTAG		tag;
 
-	if (count <= STRIPES / 2)
+	if (count <= FEW_STRIPES)
 	{
 		lock_companies(model, companies, count, ShareLock);
 		return;
@@ -216,59 +249,4 @@ stripe_change(Model *model, Datum *companies, int count)
 	set_company_tag(&tag, model, ALL_STRIPES);
 	(void) LockAcquire(&tag, RowExclusiveLock, false, false);
 	lock_companies(model, companies, count, RowExclusiveLock);
-}
-
-/*
- * stripe_of_events: the stripe of a contact or anonymous id with this hash.
- */
-int
-stripe_of_events(uint32 hash)
-{
-	return hash % EVENT_STRIPES;
-}
-
-static void
-lock_events(Model *model, uint32 stripe, LOCKMODE mode)
-{
-	LOCKTAG		tag;
-
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, stripe,
-						 model->table[EVENTS].relid, 3);
-	(void) LockAcquire(&tag, mode, false, false);
-}
-
-/*
- * stripe_arrive: events of these persons were inserted or updated.  Wait for
- * those who are giving them to others, and keep others from it until the end
- * of the transaction.
- */
-void
-stripe_arrive(Model *model, Bitmapset *stripes)
-{
-	int			stripe = -1;
-
-	if (bms_num_members(stripes) > STRIPES / 2)
-	{
-		lock_events(model, ALL_STRIPES, ShareLock);
-		return;
-	}
-	while ((stripe = bms_next_member(stripes, stripe)) >= 0)
-		lock_events(model, stripe, ShareLock);
-}
-
-/*
- * stripe_settle: wait until all events of these persons that others have
- * inserted are to be seen, and keep new ones waiting until the end of the
- * transaction.
- */
-void
-stripe_settle(Model *model, Bitmapset *stripes)
-{
-	int			stripe = -1;
-
-	if (!OidIsValid(model->table[EVENTS].relid))
-		return;
-	lock_events(model, ALL_STRIPES, RowExclusiveLock);
-	while ((stripe = bms_next_member(stripes, stripe)) >= 0)
-		lock_events(model, stripe, ExclusiveLock);
 }
