@@ -67,21 +67,28 @@ SELECT * FROM lifecycle_verify('settled');
 SELECT lifecycle_drop('settled');
 
 --
--- Single events that change a state, each in its own transaction: old versions of it
--- are pruned in time, so that all have room in a page or two
+-- Single events that change states, each in its own transaction: old versions are
+-- pruned in time, so that a few pages have room for all.  The states of contacts of
+-- whom little is known move then between those of contacts who have done everything
 --
 SELECT lifecycle_create('settled', 'empty');
-SELECT lifecycle_add_segment('settled', 'Often', $$did('Often', times => 2000)$$);
-INSERT INTO settled.contacts (id) VALUES (1), (2);
+SELECT lifecycle_add_segment('settled', 'Often', $$did('Often', times => 5000)$$);
+SELECT count(lifecycle_add_segment('settled', 'Event ' || i, format('did(%L)', 'Event ' || i))) FROM generate_series(1, 20) i;
+INSERT INTO settled.contacts (id) SELECT generate_series(1, 40);
+INSERT INTO settled.events (contact_id, name) SELECT c, 'Event ' || i FROM generate_series(1, 40) c, generate_series(1, 20) i WHERE c % 4 > 0;
 DO $$
 BEGIN
-	FOR i IN 1 .. 1000 LOOP
-		INSERT INTO settled.events (contact_id, name) VALUES (1 + i % 2, 'Often');
+	FOR i IN 1 .. 200 LOOP
+		INSERT INTO settled.events (contact_id, name) VALUES (4 + i % 10 * 4, 'Event ' || 1 + i / 10 % 20);
 		COMMIT;
+		FOR j IN 1 .. 10 LOOP
+			INSERT INTO settled.events (contact_id, name) VALUES (1 + (i * 17 + j * j) % 40, 'Often');
+			COMMIT;
+		END LOOP;
 	END LOOP;
 END
 $$;
-SELECT pg_relation_size('settled.contact_state') / current_setting('block_size')::integer <= 2 AS pruned;
+SELECT pg_relation_size('settled.contact_state') / current_setting('block_size')::integer <= 4 AS pruned;
 SELECT * FROM lifecycle_verify('settled');
 SELECT lifecycle_drop('settled');
 

@@ -18,7 +18,8 @@
  * processor can fetch the places from memory before they are needed.
  *
  * Whoever asks for many rows in key order goes along the index instead
- * (find_begin_walk).
+ * (find_begin_walk).  Whoever asks for one row as it is now may look where it was
+ * without any of this (find_glance), before he asks as others do.
  *
  * The caller holds a lock on the table; the index is locked when it is first
  * searched, to the end of the transaction.
@@ -44,8 +45,8 @@
 /* A search costs as much as so many steps along the index. */
 #define WORTH_WALKING	16
 
-/* A page with less room than for so many versions of a row is pruned. */
-#define ROOM_FOR_VERSIONS	2
+/* A page is pruned that has less room, in bytes, than for a few new versions. */
+#define ROOM_FOR_VERSIONS	512
 
 static void
 open_index(Finder *finder)
@@ -368,30 +369,30 @@ find_again(Finder *finder, const ItemPointerData *address)
 /*
  * The row that is the newest of those at the address and what follows from it,
  * in a pinned buffer; false if none is, or it has another key.
+ *
+ * A page without room is pruned first, as pruning moves rows, also those of
+ * a buffer that we have pinned.
  */
 static bool
 glance_at(Relation table, ItemPointerData address, AttrNumber attno,
 		  KeyType *type, Datum key, HeapTuple row, Buffer *buffer)
 {
 	bool		isnull;
-	bool		full;
 	bool		found;
 
 	*buffer = ReadBuffer(table, ItemPointerGetBlockNumber(&address));
+	if (PageGetHeapFreeSpace(BufferGetPage(*buffer)) < ROOM_FOR_VERSIONS)
+		heap_page_prune_opt(table, *buffer);
 	LockBuffer(*buffer, BUFFER_LOCK_SHARE);
 	found = heap_hot_search_buffer(&address, table, *buffer, SnapshotSelf, row,
 								   NULL, true);
-	full = found && PageGetHeapFreeSpace(BufferGetPage(*buffer)) <
-		ROOM_FOR_VERSIONS * MAXALIGN(row->t_len);
 	LockBuffer(*buffer, BUFFER_LOCK_UNLOCK);
-	found = found &&
-		key_compare(type, heap_getattr(row, attno, RelationGetDescr(table),
-									   &isnull), key) == 0;
-	if (full)
-		heap_page_prune_opt(table, *buffer);
-	if (!found)
-		ReleaseBuffer(*buffer);
-	return found;
+	if (found && key_compare(type, heap_getattr(row, attno,
+												RelationGetDescr(table),
+												&isnull), key) == 0)
+		return true;
+	ReleaseBuffer(*buffer);
+	return false;
 }
 
 /*
@@ -400,7 +401,7 @@ glance_at(Relation table, ItemPointerData address, AttrNumber attno,
  * if it is not, or the table is no heap.
  *
  * For one row this is half the work of find_begin and find_row: no snapshot, no
- * slot, and a page is pruned only if it has no room for another version, and
+ * slot, and a page is pruned only if it has no room for another version or two, and
  * not whenever it has less than the fill factor leaves.  The caller holds a lock on
  * the table, and releases the buffer in which the row is.
  */

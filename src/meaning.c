@@ -27,11 +27,13 @@
  * (lateral to a list of contacts and instants; step.c), and for all contacts
  * (joined by scan.c).  There most atoms can share one aggregation, so that
  * events are read once and not once for each: its rows are the events of all
- * their names, and what an atom's own WHERE would say is in its FILTERs.  Filters are inserted as deparsed by PostgreSQL from the
- * analysed expression, never as the user typed them.  Interval arithmetic is
- * not left to SQL, where the session's time zone would decide: the starts of
- * windows are parameters.  Only did_then has to add to the time of each
- * event; it says the zone.
+ * their names, and what an atom's own WHERE would say is in its FILTERs.
+ *
+ * Filters are inserted as deparsed by PostgreSQL from the analysed expression,
+ * never as the user typed them.  Interval arithmetic is not left to SQL, where
+ * the session's time zone would decide: the starts of windows are parameters
+ * (instant.c).  Only did_then has to add to the time of each event; it says
+ * the zone.
  *
  *-------------------------------------------------------------------------
  */

@@ -33,7 +33,6 @@
 
 #include "access/xact.h"
 #include "utils/inval.h"
-#include "utils/snapmgr.h"
 
 #include "counter.h"
 #include "identity.h"

@@ -7,7 +7,8 @@
  * reader is opened.
  *
  * Whoever asks for many contacts in key order goes along the index instead
- * (state_begin_walk).
+ * (state_begin_walk), and who asks for one as it is now needs no reader
+ * (state_glance).
  *
  * Writing is done in record.c, with one exception.
  *
@@ -98,21 +99,55 @@ slot_xmin(TupleTableSlot *slot)
 }
 
 /*
+ * The state that these columns of a row say.
+ */
+static StateRow *
+row_of_columns(Datum state, NullableDatum clock, NullableDatum due)
+{
+	StateRow   *row = state_unpack(DatumGetByteaPP(state));
+
+	row->clock = clock.isnull ? DT_NOBEGIN : DatumGetTimestampTz(clock.value);
+	row->due = due.isnull ? NOT_DUE : DatumGetTimestampTz(due.value);
+	return row;
+}
+
+/*
  * The state whose row is in the slot.
  */
 static StateRow *
 row_in_slot(TupleTableSlot *slot)
 {
 	bool		isnull;
-	Datum		value = slot_getattr(slot, ATTR_STATE, &isnull);
-	StateRow   *row = state_unpack(DatumGetByteaPP(value));
+	Datum		state = slot_getattr(slot, ATTR_STATE, &isnull);
+	NullableDatum clock;
+	NullableDatum due;
+	StateRow   *row;
 
+	clock.value = slot_getattr(slot, ATTR_CLOCK, &clock.isnull);
+	due.value = slot_getattr(slot, ATTR_DUE, &due.isnull);
+	row = row_of_columns(state, clock, due);
 	row->tid = slot->tts_tid;
 	row->xmin = slot_xmin(slot);
-	value = slot_getattr(slot, ATTR_CLOCK, &isnull);
-	row->clock = isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
-	value = slot_getattr(slot, ATTR_DUE, &isnull);
-	row->due = isnull ? NOT_DUE : DatumGetTimestampTz(value);
+	return row;
+}
+
+/*
+ * The same of a row in the table.
+ */
+static StateRow *
+row_of_tuple(HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+	Datum		state = heap_getattr(tuple, ATTR_STATE, desc, &isnull);
+	NullableDatum clock;
+	NullableDatum due;
+	StateRow   *row;
+
+	clock.value = heap_getattr(tuple, ATTR_CLOCK, desc, &clock.isnull);
+	due.value = heap_getattr(tuple, ATTR_DUE, desc, &due.isnull);
+	row = row_of_columns(state, clock, due);
+	row->tid = tuple->t_self;
+	row->xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
 	return row;
 }
 
@@ -125,25 +160,6 @@ state_read(StateReader *reader, Datum contact)
 	counter_add(COUNT_STATE_READS, 1);
 	return find_row(reader, contact) ?
 		row_in_slot(reader->slot) : NULL;
-}
-
-/*
- * The state that a row of the table says.
- */
-static StateRow *
-row_of_tuple(HeapTuple tuple, TupleDesc desc)
-{
-	bool		isnull;
-	Datum		value = heap_getattr(tuple, ATTR_STATE, desc, &isnull);
-	StateRow   *row = state_unpack(DatumGetByteaPP(value));
-
-	row->tid = tuple->t_self;
-	row->xmin = HeapTupleHeaderGetXmin(tuple->t_data);
-	value = heap_getattr(tuple, ATTR_CLOCK, desc, &isnull);
-	row->clock = isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
-	value = heap_getattr(tuple, ATTR_DUE, desc, &isnull);
-	row->due = isnull ? NOT_DUE : DatumGetTimestampTz(value);
-	return row;
 }
 
 /*

@@ -73,19 +73,23 @@
 
 #include "run.h"
 
-/* Of persons, and of companies. */
+/* Of persons, and as many of companies. */
 #define STRIPES			512
 
 #define ALL_STRIPES		0xFFFFFFFF
 #define ALL_SHORTCUTS	0xFFFFFFFE
 
+/*
+ * Lock a stripe of persons (CONTACTS) or companies; false if it is not free at
+ * once and not waited for.
+ */
 static bool
-lock_stripe(Model *model, uint32 stripe, LOCKMODE mode, bool wait)
+lock_stripe(Model *model, TableKind kind, uint32 stripe, LOCKMODE mode,
+			bool wait)
 {
 	LOCKTAG		tag;
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, stripe,
-						 model->table[CONTACTS].relid, 3);
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, stripe, model->table[kind].relid, 3);
 	return LockAcquire(&tag, mode, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
 }
 
@@ -114,9 +118,9 @@ bool
 stripe_share(Model *model, const Datum *contacts, int count)
 {
 	if (count > FEW_STRIPES)
-		return lock_stripe(model, ALL_SHORTCUTS, ShareLock, false);
+		return lock_stripe(model, CONTACTS, ALL_SHORTCUTS, ShareLock, false);
 	for (int i = 0; i < count; i++)
-		if (!lock_stripe(model, stripe_of_contact(model, contacts[i]),
+		if (!lock_stripe(model, CONTACTS, stripe_of_contact(model, contacts[i]),
 						 RowShareLock, false))
 			return false;
 	return true;
@@ -133,12 +137,12 @@ stripe_exclude(Model *model, Work **works, int count)
 
 	if (count == 0)
 		return;
-	(void) lock_stripe(model, ALL_SHORTCUTS, RowExclusiveLock, true);
+	(void) lock_stripe(model, CONTACTS, ALL_SHORTCUTS, RowExclusiveLock, true);
 	for (int i = 0; i < count; i++)
 		wanted[stripe_of_contact(model, works[i]->contact)] = true;
 	for (int stripe = 0; stripe < STRIPES; stripe++)
 		if (wanted[stripe])
-			(void) lock_stripe(model, stripe, ExclusiveLock, true);
+			(void) lock_stripe(model, CONTACTS, stripe, ExclusiveLock, true);
 }
 
 /*
@@ -147,9 +151,10 @@ stripe_exclude(Model *model, Work **works, int count)
 bool
 stripe_try_exclude(Model *model, Datum contact)
 {
-	return lock_stripe(model, ALL_SHORTCUTS, RowExclusiveLock, false) &&
-		lock_stripe(model, stripe_of_contact(model, contact), ExclusiveLock,
-					false);
+	return lock_stripe(model, CONTACTS, ALL_SHORTCUTS, RowExclusiveLock,
+					   false) &&
+		lock_stripe(model, CONTACTS, stripe_of_contact(model, contact),
+					ExclusiveLock, false);
 }
 
 /*
@@ -164,11 +169,11 @@ stripe_arrive(Model *model, Bitmapset *stripes)
 
 	if (bms_num_members(stripes) > FEW_STRIPES)
 	{
-		(void) lock_stripe(model, ALL_STRIPES, ShareLock, true);
+		(void) lock_stripe(model, CONTACTS, ALL_STRIPES, ShareLock, true);
 		return;
 	}
 	while ((stripe = bms_next_member(stripes, stripe)) >= 0)
-		(void) lock_stripe(model, stripe, AccessShareLock, true);
+		(void) lock_stripe(model, CONTACTS, stripe, AccessShareLock, true);
 }
 
 /*
@@ -183,16 +188,9 @@ stripe_settle(Model *model, Bitmapset *stripes)
 
 	if (!OidIsValid(model->table[EVENTS].relid))
 		return;
-	(void) lock_stripe(model, ALL_STRIPES, RowExclusiveLock, true);
+	(void) lock_stripe(model, CONTACTS, ALL_STRIPES, RowExclusiveLock, true);
 	while ((stripe = bms_next_member(stripes, stripe)) >= 0)
-		(void) lock_stripe(model, stripe, AccessExclusiveLock, true);
-}
-
-static void
-set_company_tag(LOCKTAG *tag, Model *model, uint32 stripe)
-{
-	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, stripe,
-						 model->table[COMPANIES].relid, 3);
+		(void) lock_stripe(model, CONTACTS, stripe, AccessExclusiveLock, true);
 }
 
 /*
@@ -201,19 +199,13 @@ set_company_tag(LOCKTAG *tag, Model *model, uint32 stripe)
 static void
 lock_companies(Model *model, Datum *companies, int count, LOCKMODE mode)
 {
-	LOCKTAG		tag;
 	bool		wanted[STRIPES] = {false};
 
 	for (int i = 0; i < count; i++)
-		wanted[key_hash(&model->company_key, companies[i]) %
-			   STRIPES] = true;
-	for (uint32 stripe = 0; stripe < STRIPES; stripe++)
-	{
-		if (!wanted[stripe])
-			continue;
-		set_company_tag(&tag, model, stripe);
-		(void) LockAcquire(&tag, mode, false, false);
-	}
+		wanted[stripe_of(key_hash(&model->company_key, companies[i]))] = true;
+	for (int stripe = 0; stripe < STRIPES; stripe++)
+		if (wanted[stripe])
+			(void) lock_stripe(model, COMPANIES, stripe, mode, true);
 }
 
 /*
@@ -223,15 +215,10 @@ lock_companies(Model *model, Datum *companies, int count, LOCKMODE mode)
 void
 stripe_link(Model *model, Datum *companies, int count)
 {
-	LOCKTAG		tag;
-
 	if (count <= FEW_STRIPES)
-	{
 		lock_companies(model, companies, count, ShareLock);
-		return;
-	}
-	set_company_tag(&tag, model, ALL_STRIPES);
-	(void) LockAcquire(&tag, ShareLock, false, false);
+	else
+		(void) lock_stripe(model, COMPANIES, ALL_STRIPES, ShareLock, true);
 }
 
 /*
@@ -242,11 +229,8 @@ stripe_link(Model *model, Datum *companies, int count)
 void
 stripe_change(Model *model, Datum *companies, int count)
 {
-	LOCKTAG		tag;
-
 	if (count == 0)
 		return;
-	set_company_tag(&tag, model, ALL_STRIPES);
-	(void) LockAcquire(&tag, RowExclusiveLock, false, false);
+	(void) lock_stripe(model, COMPANIES, ALL_STRIPES, RowExclusiveLock, true);
 	lock_companies(model, companies, count, RowExclusiveLock);
 }
