@@ -172,7 +172,8 @@ row_is_settled(Model *model, TupleTableSlot *row, Glance *glance)
  * change nothing?  False also if a run is needed to tell, which may go on from
  * the look at the contact's state, if there was one.
  *
- * Takes the share locks of the stripes, to the end of the transaction.
+ * Takes the lock of the shortcut, or of an arrival, to the end of the
+ * transaction, and AccessShareLock on contact_state if it looks there.
  * Allocates in the current memory context.  Raises nothing of its own.
  */
 bool
