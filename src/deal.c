@@ -392,7 +392,7 @@ deal_add_stripe(Run *run, TableKind kind, TupleTableSlot *slot,
 	contact = slot_key(slot, &model->table[kind].column[ROLE_CONTACT],
 					   &model->contact_key, &isnull);
 	return isnull ? stripes :
-		bms_add_member(stripes, identity_stripe(model, contact));
+		bms_add_member(stripes, stripe_of_contact(model, contact));
 }
 
 static void

@@ -18,8 +18,8 @@
  * processor can fetch the places from memory before they are needed.
  *
  * Whoever asks for many rows in key order goes along the index instead
- * (find_begin_walk).  Whoever asks for one row as it is now may look where it was
- * without any of this (find_glance), before he asks as others do.
+ * (find_begin_walk).  Whoever asks for one row as it is now may look where it
+ * was without any of this (find_glance), before he asks as others do.
  *
  * The caller holds a lock on the table; the index is locked when it is first
  * searched, to the end of the transaction.
@@ -400,10 +400,10 @@ glance_at(Relation table, ItemPointerData address, AttrNumber attno,
  * transaction has written it, if it is where the session found it last; false
  * if it is not, or the table is no heap.
  *
- * For one row this is half the work of find_begin and find_row: no snapshot, no
- * slot, and a page is pruned only if it has no room for another version or two, and
- * not whenever it has less than the fill factor leaves.  The caller holds a lock on
- * the table, and releases the buffer in which the row is.
+ * This spares one row what find_begin and find_row need for many: a snapshot, a
+ * slot, a scan.  And a page is pruned only if it has no room for a few new
+ * versions, not whenever it has less than the fill factor leaves.  The caller
+ * holds a lock on the table, and releases the buffer in which the row is.
  */
 bool
 find_glance(Relation table, AttrNumber attno, KeyType *type, Places *places,

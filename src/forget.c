@@ -95,12 +95,12 @@ settle(Person *person)
 	deconstruct_array(DatumGetArrayTypeP(person->values[IDS]), TEXTOID, -1,
 					  false, TYPALIGN_INT, &ids, NULL, &nids);
 	for (int i = 0; i < nkeys; i++)
-		stripes = bms_add_member(stripes, identity_stripe(model, keys[i]));
+		stripes = bms_add_member(stripes, stripe_of_contact(model, keys[i]));
 	for (int i = 0; i < nids; i++)
 	{
 		char	   *id = TextDatumGetCString(ids[i]);
 
-		stripes = bms_add_member(stripes, identity_id_stripe(id));
+		stripes = bms_add_member(stripes, stripe_of_id(id));
 	}
 	stripe_settle(model, stripes);
 }

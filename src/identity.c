@@ -41,7 +41,6 @@
 #include "lifecycle.h"
 
 #include "catalog/pg_type.h"
-#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
@@ -50,22 +49,6 @@
 #include "identity.h"
 
 PG_FUNCTION_INFO_V1(identify_strangers);
-
-/*
- * identity_stripe, identity_id_stripe: the stripe of a contact, and of an
- * anonymous id.
- */
-int
-identity_stripe(Model *model, Datum contact)
-{
-	return stripe_of(key_hash(&model->contact_key, contact));
-}
-
-int
-identity_id_stripe(const char *id)
-{
-	return stripe_of(hash_bytes((const unsigned char *) id, strlen(id)));
-}
 
 static void
 note_stripe(Run *run, Arrivals *arrivals, int stripe)
@@ -114,7 +97,7 @@ identity_note(Run *run, Arrivals *arrivals, TupleTableSlot *slot,
 	if (!isnull)
 	{
 		if (arrivals->count <= FEW_STRIPES)
-			note_stripe(run, arrivals, identity_stripe(run->model, contact));
+			note_stripe(run, arrivals, stripe_of_contact(run->model, contact));
 		return;
 	}
 	id = slot_text(slot, &run->model->table[EVENTS].column[ROLE_ANONYMOUS_ID]);
@@ -122,7 +105,7 @@ identity_note(Run *run, Arrivals *arrivals, TupleTableSlot *slot,
 		return;
 	note_id(run, arrivals, id);
 	if (arrivals->count <= FEW_STRIPES)
-		note_stripe(run, arrivals, identity_id_stripe(id));
+		note_stripe(run, arrivals, stripe_of_id(id));
 }
 
 static int

@@ -20,8 +20,6 @@ typedef struct Arrivals
 	int			allocated;
 } Arrivals;
 
-extern int	identity_stripe(Model *model, Datum contact);
-extern int	identity_id_stripe(const char *id);
 extern void identity_note(Run *run, Arrivals *arrivals, TupleTableSlot *slot,
 						  Datum contact, bool isnull);
 extern void identity_settle(Run *run, Arrivals *arrivals, Transition *rows,

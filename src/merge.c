@@ -77,9 +77,9 @@ merge_settle(Model *model, Datum *contacts, int count, const char *id)
 	Bitmapset  *stripes = NULL;
 
 	for (int i = 0; i < count; i++)
-		stripes = bms_add_member(stripes, identity_stripe(model, contacts[i]));
+		stripes = bms_add_member(stripes, stripe_of_contact(model, contacts[i]));
 	if (id != NULL)
-		stripes = bms_add_member(stripes, identity_id_stripe(id));
+		stripes = bms_add_member(stripes, stripe_of_id(id));
 	stripe_settle(model, stripes);
 }
 
@@ -662,7 +662,7 @@ merge_contacts(Merge *merge)
 					 &model->contact_key.type, &merge->from, NULL);
 	for (uint64 i = 0; i < rows; i++)
 		stripes = bms_add_member(stripes,
-								 identity_id_stripe(query_text(i, 1)));
+								 stripe_of_id(query_text(i, 1)));
 	stripe_settle(model, stripes);
 	merge_lock(merge);
 	check_references(merge);

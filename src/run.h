@@ -332,7 +332,8 @@ extern void stripe_exclude(Model *model, Work **works, int count);
 extern bool stripe_try_exclude(Model *model, Datum contact);
 extern void stripe_link(Model *model, Datum *companies, int count);
 extern void stripe_change(Model *model, Datum *companies, int count);
-extern int	stripe_of(uint32 hash);
+extern int	stripe_of_contact(Model *model, Datum contact);
+extern int	stripe_of_id(const char *id);
 extern void stripe_arrive(Model *model, Bitmapset *stripes);
 extern void stripe_settle(Model *model, Bitmapset *stripes);
 

@@ -155,7 +155,7 @@ row_is_settled(Model *model, TupleTableSlot *row, Glance *glance)
 	if (isnull)
 		return false;
 	if (entry->natoms == 0)
-		stripe_arrive(model, bms_make_singleton(identity_stripe(model, contact)));
+		stripe_arrive(model, bms_make_singleton(stripe_of_contact(model, contact)));
 	else if (!stripe_share(model, &contact, 1))
 		return false;
 	AcceptInvalidationMessages();

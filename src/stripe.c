@@ -68,6 +68,7 @@
  */
 #include "lifecycle.h"
 
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
 
@@ -94,18 +95,19 @@ lock_stripe(Model *model, TableKind kind, uint32 stripe, LOCKMODE mode,
 }
 
 /*
- * stripe_of: the stripe of a contact or anonymous id with this hash.
+ * stripe_of_contact, stripe_of_id: the stripe of a contact, and of an anonymous
+ * id.
  */
 int
-stripe_of(uint32 hash)
-{
-	return hash % STRIPES;
-}
-
-static int
 stripe_of_contact(Model *model, Datum contact)
 {
-	return stripe_of(key_hash(&model->contact_key, contact));
+	return key_hash(&model->contact_key, contact) % STRIPES;
+}
+
+int
+stripe_of_id(const char *id)
+{
+	return hash_bytes((const unsigned char *) id, strlen(id)) % STRIPES;
 }
 
 /*
@@ -202,7 +204,7 @@ lock_companies(Model *model, Datum *companies, int count, LOCKMODE mode)
 	bool		wanted[STRIPES] = {false};
 
 	for (int i = 0; i < count; i++)
-		wanted[stripe_of(key_hash(&model->company_key, companies[i]))] = true;
+		wanted[key_hash(&model->company_key, companies[i]) % STRIPES] = true;
 	for (int stripe = 0; stripe < STRIPES; stripe++)
 		if (wanted[stripe])
 			(void) lock_stripe(model, COMPANIES, stripe, mode, true);

@@ -294,7 +294,7 @@ lifecycle_unmerge(PG_FUNCTION_ARGS)
 	{
 		char	   *anonymous_id = TextDatumGetCString(ids[i]);
 
-		stripes = bms_add_member(stripes, identity_id_stripe(anonymous_id));
+		stripes = bms_add_member(stripes, stripe_of_id(anonymous_id));
 	}
 	stripe_settle(model, stripes);
 	merge_lock(&merge);
