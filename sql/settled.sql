@@ -21,12 +21,15 @@ SELECT lifecycle_add_segment('settled', 'Did', $$did('Did')$$);
 SELECT lifecycle_add_segment('settled', 'Paid', $$did('Paid', (properties->>'price')::numeric > 10)$$);
 SELECT lifecycle_add_segment('settled', 'Long path', $$did('Seen', properties->>'path' <> '/')$$);
 SELECT lifecycle_add_segment('settled', 'Path', $$did('Keyed', properties->>'path' = '/a')$$);
+SELECT lifecycle_add_segment('settled', 'Dear', $$did('Keyed', properties->>'path' = '/a' AND properties->>'price' <> '0')$$);
+SELECT lifecycle_add_segment('settled', 'Any path', $$did('Keyed', times => 2)$$);
+SELECT lifecycle_add_segment('settled', 'Number', $$did('Counted', (properties->>'price')::integer = 20)$$);
 SELECT lifecycle_add_segment('settled', 'Sum', $$event_sum('Added', (properties->>'price')::numeric) > 10$$);
 SELECT lifecycle_add_segment('settled', 'Recent', $$did('Recent', within => '1 day')$$);
 SELECT lifecycle_add_rule('settled', 'Reply', 'event', 'set lead status', '{"status": "Connected"}', of => 'Replied');
 INSERT INTO settled.events (contact_id, name, properties, occurred_at)
 SELECT c, n, '{"price": 20, "path": "/abc"}', now() - interval '1 hour'
-FROM unnest(ARRAY[1, 2]) c, unnest(ARRAY['Did', 'Paid', 'Seen', 'Keyed', 'Added', 'Recent', 'Replied', 'Other']) n;
+FROM unnest(ARRAY[1, 2]) c, unnest(ARRAY['Did', 'Paid', 'Seen', 'Keyed', 'Added', 'Recent', 'Replied', 'Other', 'Counted']) n;
 SELECT segment, contact FROM settled.segment_member ORDER BY 1, 2;
 
 -- settled, or named by nobody
@@ -37,11 +40,24 @@ CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name) VALUES (1, 'Ot
 -- a filter that cannot raise an error makes no difference
 CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name, properties) VALUES (1, 'Seen', '{"path": "/"}')$$);
 
+-- by a value: one that two atoms ask for, one that none does, none; at first both
+-- values are not known
+CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name, properties) VALUES (1, 'Keyed', '{"path": "/a", "price": 20}')$$);
+CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name, properties) VALUES (1, 'Keyed', '{"path": "/a", "price": 20}')$$);
+CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name, properties) VALUES (1, 'Keyed', '{"path": "/b"}')$$);
+CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name, properties) VALUES (1, 'Keyed', '{"path": "/b"}')$$);
+CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name, properties) VALUES (1, 'Keyed', '{}')$$);
+CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name) VALUES (1, 'Keyed')$$);
+-- a value that may fail to be computed
+CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name, properties) VALUES (1, 'Counted', '{"price": 20}')$$);
+CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name, properties) VALUES (3, 'Counted', '{"price": "many"}')$$);
+
 -- not settled: another contact, an unknown one (the second time there is nothing
 -- to note), a value to look at, a sum, a rule
 CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name) VALUES (3, 'Did')$$);
 CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name) VALUES (9, 'Did')$$);
 CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name) VALUES (9, 'Did')$$);
+CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name, properties) VALUES (3, 'Keyed', '{"path": "/b"}')$$);
 CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name, properties) VALUES (3, 'Keyed', '{"path": "/a"}')$$);
 CALL pg_temp.runs($$INSERT INTO settled.events (contact_id, name, properties) VALUES (3, 'Added', '{"price": 11}')$$);
 UPDATE settled.contacts SET lead_status = NULL;

@@ -412,6 +412,31 @@ load_value(Model *model, AtomKey *key, const char *value, int length)
 }
 
 /*
+ * event_key_value: what a key's expressions are for the row in the scan slot of
+ * the context, as *value; false if one is null, which is equal to nothing.
+ * Raises what they raise.
+ */
+bool
+event_key_value(const AtomKey *key, ExprContext *econtext, StringInfo value)
+{
+	int			level = key->user_functions ? path_pin() : 0;
+	bool		isnull = false;
+
+	resetStringInfo(value);
+	for (int i = 0; i < key->count && !isnull; i++)
+	{
+		Datum		part = ExecEvalExprSwitchContext(key->expr[i], econtext,
+													 &isnull);
+
+		if (!isnull)
+			equality_append(value, key->type[i], part);
+	}
+	if (key->user_functions)
+		path_unpin(level);
+	return !isnull;
+}
+
+/*
  * event_keyed_atoms: the atoms of a key that have this value, NULL if there
  * are none.  Lives as long as the model's use.  The caller is connected to
  * SPI.
@@ -445,6 +470,22 @@ event_keyed_atoms(Model *model, AtomKey *key, const char *value, int length)
 		entry->atoms = atoms;
 	}
 	return entry;
+}
+
+/*
+ * event_known_atoms: the same, as *atoms, if nothing has to be loaded for it,
+ * which needs no SPI; otherwise false.
+ */
+bool
+event_known_atoms(const AtomKey *key, const char *value, int length,
+				  KeyedAtoms **atoms)
+{
+	StringKey	string = {value, length};
+	KeyedAtoms *entry = hash_search(key->values, &string, HASH_FIND, NULL);
+	bool		none = entry == NULL ? key->complete : entry->natoms == 0;
+
+	*atoms = none ? NULL : entry;
+	return none || (entry != NULL && entry->atoms != NULL);
 }
 
 /*

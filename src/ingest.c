@@ -51,7 +51,6 @@
 #include "utils/memutils.h"
 
 #include "counter.h"
-#include "equality.h"
 #include "identity.h"
 #include "import.h"
 #include "settled.h"
@@ -311,29 +310,16 @@ make_event(Run *run, EventEntry *entry, TupleTableSlot *slot, TimestampTz time)
 }
 
 /*
- * Compute the value of a key.  A null is equal to nothing.
+ * Compute the value of a key.
  */
 static void
 evaluate_key(void *arg)
 {
 	Collector  *collector = arg;
-	AtomKey    *key = collector->key;
-	int			level = key->user_functions ? path_pin() : 0;
 	ExprContext *econtext = row_context(collector);
 
-	resetStringInfo(&collector->value);
-	collector->no_value = false;
-	for (int i = 0; i < key->count && !collector->no_value; i++)
-	{
-		Datum		value;
-
-		value = ExecEvalExprSwitchContext(key->expr[i], econtext,
-										  &collector->no_value);
-		if (!collector->no_value)
-			equality_append(&collector->value, key->type[i], value);
-	}
-	if (key->user_functions)
-		path_unpin(level);
+	collector->no_value = !event_key_value(collector->key, econtext,
+										   &collector->value);
 }
 
 /*

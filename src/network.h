@@ -9,6 +9,7 @@
 #ifndef LIFECYCLE_NETWORK_H
 #define LIFECYCLE_NETWORK_H
 
+#include "lib/stringinfo.h"
 #include "nodes/execnodes.h"
 #include "utils/jsonb.h"
 
@@ -179,8 +180,12 @@ typedef struct EventEntry
 extern struct EventIndex *event_create(MemoryContext context);
 extern EventEntry *event_find(Model *model, const char *name, int length);
 extern EventEntry *event_of_row(Model *model, TupleTableSlot *slot, bool load);
+extern bool event_key_value(const AtomKey *key, ExprContext *econtext,
+							StringInfo value);
 extern KeyedAtoms *event_keyed_atoms(Model *model, AtomKey *key,
 									 const char *value, int length);
+extern bool event_known_atoms(const AtomKey *key, const char *value, int length,
+							  KeyedAtoms **atoms);
 extern Atom **event_atoms_of_key(Model *model, AtomKey *key, int *count);
 
 extern Network *network_create(Model *model);

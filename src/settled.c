@@ -11,27 +11,29 @@
  * Most INSERTs are of one row, and most events change nothing, or are named by
  * nobody.  So a statement's only event is looked at for itself, before a run is
  * begun (settled_single), under the lock of the shortcut, which is that of an
- * arriving event too; where no predicate names the event, under the latter.  It
- * looks after it has the lock: whose the event is, and then at the state as it
- * is now (state_glance).  If that leaves any question (a lock that is not free,
- * a name not met before, an anonymous id, merged contacts, a clock that ticks
- * set, filters that might raise an error or that are still to be compiled,
- * rules, an atom that is not settled), the run begins as if there had been none;
- * it takes the state that was seen for what it would read: all hits of its
- * first round are this event's.  Between the two nothing is written for this
- * contact: not by others, who wait for the lock or make more of it settled,
- * which the run is told after it has locked the contact (decide.c); nor by us,
- * as nothing but filters is run.
+ * arriving event too; where it concerns no predicate by its name or its values
+ * (event.c), under the latter.  It looks after it has the lock: whose the event
+ * is, and then at the state as it is now (state_glance).  If that leaves any
+ * question (a lock that is not free, a name or value not met before, an
+ * anonymous id, merged contacts, a clock that ticks set, filters that might
+ * raise an error, rules, an atom that is not settled), the run begins as if
+ * there had been none; it takes the state that was seen for what it would read:
+ * all hits of its first round are this event's.  Between the two nothing is
+ * written for this contact: not by others, who wait for the lock or make more of
+ * it settled, which the run is told after it has locked the contact (decide.c);
+ * nor by us, as nothing but filters is run.
  *
- * Filters are not evaluated here: where the atom is settled it makes no
- * difference whether the event matches it.  One that might raise an error is
- * the exception, as the predicate would count as not holding.
+ * Filters are not evaluated here, but for the values by which atoms are found:
+ * where the atom is settled it makes no difference whether the event matches it.
+ * One that might raise an error is the exception, as the predicate would count
+ * as not holding.
  *
  *-------------------------------------------------------------------------
  */
 #include "lifecycle.h"
 
 #include "access/xact.h"
+#include "executor/executor.h"
 #include "utils/inval.h"
 
 #include "counter.h"
@@ -100,36 +102,95 @@ settled_hits(TimestampTz clock, Hit *const *hits, int count, StateRow *state)
 	return true;
 }
 
+/* The atoms that an event may match. */
+typedef struct AtomSet
+{
+	Atom	  **atoms;
+	int			natoms;
+} AtomSet;
+
 /*
- * May events of this name be settled without a look at more than their name?
+ * Add atoms, if each may be found settled; else false.
  */
 static bool
-name_decides(const EventEntry *entry)
+add_atoms(AtomSet *set, Atom **atoms, int natoms)
 {
-	if (entry->nkeys > 0 || entry->rules != NIL)
-		return false;
-	for (int i = 0; i < entry->natoms; i++)
-	{
-		const Atom *atom = entry->atoms[i];
+	Atom	  **all;
 
-		if (!atom->filters_compiled || !atom->cannot_raise ||
-			(atom->method != METHOD_COUNT && atom->method != METHOD_WINDOW))
+	for (int i = 0; i < natoms; i++)
+		if (!atoms[i]->cannot_raise ||
+			(atoms[i]->method != METHOD_COUNT &&
+			 atoms[i]->method != METHOD_WINDOW))
 			return false;
+	if (natoms == 0)
+		return true;
+	if (set->natoms == 0)
+	{
+		set->atoms = atoms;
+		set->natoms = natoms;
+		return true;
 	}
+	all = palloc((set->natoms + natoms) * sizeof(Atom *));
+	memcpy(all, set->atoms, set->natoms * sizeof(Atom *));
+	memcpy(all + set->natoms, atoms, natoms * sizeof(Atom *));
+	set->atoms = all;
+	set->natoms += natoms;
 	return true;
 }
 
 /*
- * Is all that the name concerns settled for the contact?  Of a state that is
- * just being moved to another page nothing may be seen; then the run looks.
+ * Add the atoms that are found by a value of the row in the context.
  */
 static bool
-contact_is_settled(Model *model, Datum contact, const EventEntry *entry,
+add_keyed_atoms(AtomSet *set, const AtomKey *key, ExprContext *econtext,
+				StringInfo value)
+{
+	KeyedAtoms *keyed;
+
+	if (key->count == 0 || !key->cannot_raise || key->user_functions)
+		return false;
+	if (!event_key_value(key, econtext, value))
+		return true;
+	if (!event_known_atoms(key, value->data, value->len, &keyed))
+		return false;
+	return keyed == NULL || add_atoms(set, keyed->atoms, keyed->natoms);
+}
+
+/*
+ * The atoms that an event row of this name may match; false if they may not
+ * be settled, or are not known yet.
+ */
+static bool
+find_atoms(const EventEntry *entry, TupleTableSlot *row, AtomSet *set)
+{
+	ExprContext *econtext;
+	StringInfoData value;
+	bool		found = true;
+
+	if (entry->rules != NIL || !add_atoms(set, entry->atoms, entry->natoms))
+		return false;
+	if (entry->nkeys == 0)
+		return true;
+	initStringInfo(&value);
+	econtext = CreateStandaloneExprContext();
+	econtext->ecxt_scantuple = row;
+	for (int i = 0; i < entry->nkeys && found; i++)
+		found = add_keyed_atoms(set, &entry->keys[i], econtext, &value);
+	FreeExprContext(econtext, true);
+	return found;
+}
+
+/*
+ * Are these atoms all settled for the contact?  Of a state that is just being
+ * moved to another page nothing may be seen; then the run looks.
+ */
+static bool
+contact_is_settled(Model *model, Datum contact, const AtomSet *set,
 				   Glance *glance)
 {
 	glance->taken = true;
 	glance->state = state_glance(model, contact);
-	if (!atoms_are_settled(entry->atoms, entry->natoms, glance->state,
+	if (!atoms_are_settled(set->atoms, set->natoms, glance->state,
 						   GetCurrentTransactionStartTimestamp()))
 		return false;
 	counter_add(COUNT_EVENTS, 1);
@@ -138,33 +199,37 @@ contact_is_settled(Model *model, Datum contact, const EventEntry *entry,
 }
 
 /*
- * The same for the contact and the name of an event row.
+ * The same for an event row: its contact, and what its name and values concern.
  */
 static bool
 row_is_settled(Model *model, TupleTableSlot *row, Glance *glance)
 {
 	AppTable   *events = &model->table[EVENTS];
 	EventEntry *entry = event_of_row(model, row, false);
+	AtomSet		set = {0};
 	Datum		contact;
 	bool		isnull;
 
-	if (entry == NULL || !name_decides(entry))
+	if (entry == NULL || !find_atoms(entry, row, &set))
 		return false;
 	contact = slot_key(row, &events->column[ROLE_CONTACT], &model->contact_key,
 					   &isnull);
 	if (isnull)
 		return false;
-	if (entry->natoms == 0)
+	if (set.natoms == 0)
 		stripe_arrive(model, bms_make_singleton(stripe_of_contact(model, contact)));
 	else if (!stripe_share(model, &contact, 1))
 		return false;
 	AcceptInvalidationMessages();
 	if (model->has_merges || model->stale)
 		return false;
-	if (entry->natoms == 0)
+	if (set.natoms == 0)
+	{
+		counter_add(COUNT_EVENTS, entry->nkeys > 0 ? 1 : 0);
 		return true;
+	}
 	(void) slot_getattr(row, events->column[ROLE_TIME].attno, &isnull);
-	return isnull || contact_is_settled(model, contact, entry, glance);
+	return isnull || contact_is_settled(model, contact, &set, glance);
 }
 
 /*
