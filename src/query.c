@@ -202,9 +202,13 @@ query_value(int row, int column, bool *isnull)
 						 column, isnull);
 }
 
+/* The first rows of a bulk for which there is room. */
+#define FIRST_ROWS 16
+
 /*
  * bulk_create: an empty table in memory, one array a column, that lives in
- * the current memory context.  The types are not copied.
+ * the current memory context.  The types are not copied.  Most stay empty, and
+ * so get no arrays before their first row.
  */
 Bulk *
 bulk_create(int columns, const Oid *types)
@@ -214,15 +218,43 @@ bulk_create(int columns, const Oid *types)
 	bulk->context = CurrentMemoryContext;
 	bulk->columns = columns;
 	bulk->types = types;
-	bulk->allocated = 16;
-	bulk->values = palloc(columns * sizeof(Datum *));
-	bulk->nulls = palloc(columns * sizeof(bool *));
-	for (int i = 0; i < columns; i++)
+	return bulk;
+}
+
+/*
+ * Room for the first rows.
+ */
+static void
+bulk_begin(Bulk *bulk)
+{
+	MemoryContext old = MemoryContextSwitchTo(bulk->context);
+
+	bulk->allocated = FIRST_ROWS;
+	bulk->values = palloc(bulk->columns * sizeof(Datum *));
+	bulk->nulls = palloc(bulk->columns * sizeof(bool *));
+	for (int i = 0; i < bulk->columns; i++)
 	{
 		bulk->values[i] = palloc(bulk->allocated * sizeof(Datum));
 		bulk->nulls[i] = palloc(bulk->allocated * sizeof(bool));
 	}
-	return bulk;
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Room for twice as many rows.
+ */
+static void
+bulk_grow(Bulk *bulk)
+{
+	bulk->allocated *= 2;
+	for (int i = 0; i < bulk->columns; i++)
+	{
+		bulk->values[i] = repalloc_huge(bulk->values[i],
+										mul_size(bulk->allocated,
+												 sizeof(Datum)));
+		bulk->nulls[i] = repalloc_huge(bulk->nulls[i],
+									   bulk->allocated * sizeof(bool));
+	}
 }
 
 /*
@@ -231,18 +263,10 @@ bulk_create(int columns, const Oid *types)
 void
 bulk_add(Bulk *bulk, const Datum *values, const bool *nulls)
 {
-	if (bulk->rows == bulk->allocated)
-	{
-		bulk->allocated *= 2;
-		for (int i = 0; i < bulk->columns; i++)
-		{
-			bulk->values[i] = repalloc_huge(bulk->values[i],
-											mul_size(bulk->allocated,
-													 sizeof(Datum)));
-			bulk->nulls[i] = repalloc_huge(bulk->nulls[i],
-										   bulk->allocated * sizeof(bool));
-		}
-	}
+	if (bulk->allocated == 0)
+		bulk_begin(bulk);
+	else if (bulk->rows == bulk->allocated)
+		bulk_grow(bulk);
 	for (int i = 0; i < bulk->columns; i++)
 	{
 		bulk->values[i][bulk->rows] = values[i];

@@ -29,8 +29,8 @@
  * and a table that may not be updated for want of a replica identity raises the
  * executor's own error.
  *
- * Takes RowExclusiveLock on the table and its indexes, to the end of the
- * transaction.  What is written is visible to commands that start later.
+ * Takes RowExclusiveLock on the table, and on the indexes that are written, to
+ * the end of the transaction.  What is written is visible to commands that start later.
  *
  *-------------------------------------------------------------------------
  */
@@ -94,6 +94,29 @@ summarizes(Relation index, const IndexInfo *info)
 		TupleDescAttr(RelationGetDescr(index), 0)->attbyval;
 }
 
+/*
+ * Open the table's indexes.  Not before one is to be written: most updates need
+ * none, and a DELETE never.  The lock on the table keeps the indexes what they
+ * were.
+ */
+static void
+open_indexes(Writer *writer)
+{
+	ResultRelInfo *info = writer->info;
+
+	if (writer->summarizes != NULL)
+		return;
+	ExecOpenIndices(info, false);
+	writer->summarizes = MemoryContextAllocZero(writer->estate->es_query_cxt,
+												(info->ri_NumIndices + 1) *
+												sizeof(bool));
+	for (int i = 0; i < info->ri_NumIndices; i++)
+		writer->summarizes[i] =
+			info->ri_IndexRelationInfo[i]->ii_ReadyForInserts &&
+			summarizes(info->ri_IndexRelationDescs[i],
+					   info->ri_IndexRelationInfo[i]);
+}
+
 static Writer *
 writer_open(Oid relid, int columns, CmdType command)
 {
@@ -111,14 +134,6 @@ writer_open(Oid relid, int columns, CmdType command)
 	writer->estate = CreateExecutorState();
 	writer->info = makeNode(ResultRelInfo);
 	InitResultRelInfo(writer->info, rel, 0, NULL, 0);
-	ExecOpenIndices(writer->info, false);
-	writer->summarizes = palloc0((writer->info->ri_NumIndices + 1) *
-								 sizeof(bool));
-	for (int i = 0; i < writer->info->ri_NumIndices; i++)
-		writer->summarizes[i] =
-			writer->info->ri_IndexRelationInfo[i]->ii_ReadyForInserts &&
-			summarizes(writer->info->ri_IndexRelationDescs[i],
-					   writer->info->ri_IndexRelationInfo[i]);
 	return writer;
 }
 
@@ -220,10 +235,13 @@ insert_filled(Writer *writer)
 	CommandId	command = GetCurrentCommandId(true);
 	MemoryContext caller;
 
+	if (writer->filled == 0)
+		return;
+	open_indexes(writer);
 	caller = MemoryContextSwitchTo(GetPerTupleMemoryContext(writer->estate));
 	if (writer->filled == 1)
 		table_tuple_insert(writer->rel, writer->slot[0], command, 0, NULL);
-	else if (writer->filled > 1)
+	else
 		table_multi_insert(writer->rel, writer->slot, writer->filled, command,
 						   0, NULL);
 	MemoryContextSwitchTo(caller);
@@ -308,8 +326,11 @@ write_update(Oid relid, const Bulk *rows, ItemPointerData *address)
 		}
 		address[i] = slot->tts_tid;
 		if (update_indexes)
+		{
+			open_indexes(writer);
 			compat_update_index_tuples(writer->info, slot, writer->estate,
 									   update_indexes);
+		}
 		ResetPerTupleExprContext(writer->estate);
 	}
 	writer_close(writer);
