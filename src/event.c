@@ -437,25 +437,40 @@ event_key_value(const AtomKey *key, ExprContext *econtext, StringInfo value)
 }
 
 /*
- * event_keyed_atoms: the atoms of a key that have this value, NULL if there
- * are none.  Lives as long as the model's use.  The caller is connected to
- * SPI.
+ * event_known_atoms: the atoms of a key that have this value, as *atoms, NULL if
+ * there are none; false if something has to be loaded for it.  Needs no SPI.
+ */
+bool
+event_known_atoms(const AtomKey *key, const char *value, int length,
+				  KeyedAtoms **atoms)
+{
+	StringKey	string = {value, length};
+	KeyedAtoms *entry = hash_search(key->values, &string, HASH_FIND, NULL);
+	bool		none = entry == NULL ? key->complete : entry->natoms == 0;
+
+	*atoms = none ? NULL : entry;
+	return none || (entry != NULL && entry->atoms != NULL);
+}
+
+/*
+ * event_keyed_atoms: the same, NULL if there are none.  Lives as long as the
+ * model's use.  The caller is connected to SPI.
  */
 KeyedAtoms *
 event_keyed_atoms(Model *model, AtomKey *key, const char *value, int length)
 {
-	StringKey	string = {value, length};
-	KeyedAtoms *entry = hash_search(key->values, &string, HASH_FIND, NULL);
+	KeyedAtoms *entry;
 
-	if (entry == NULL && !key->complete)
+	if (event_known_atoms(key, value, length, &entry))
+		return entry;
+	if (entry == NULL && ++key->misses <= MAX_MISSES)
+		entry = load_value(model, key, value, length);
+	else if (entry == NULL)
 	{
-		if (++key->misses <= MAX_MISSES)
-			entry = load_value(model, key, value, length);
-		else
-		{
-			load_values(model, key);
-			entry = hash_search(key->values, &string, HASH_FIND, NULL);
-		}
+		StringKey	string = {value, length};
+
+		load_values(model, key);
+		entry = hash_search(key->values, &string, HASH_FIND, NULL);
 	}
 	if (entry == NULL || entry->natoms == 0)
 		return NULL;
@@ -470,22 +485,6 @@ event_keyed_atoms(Model *model, AtomKey *key, const char *value, int length)
 		entry->atoms = atoms;
 	}
 	return entry;
-}
-
-/*
- * event_known_atoms: the same, as *atoms, if nothing has to be loaded for it,
- * which needs no SPI; otherwise false.
- */
-bool
-event_known_atoms(const AtomKey *key, const char *value, int length,
-				  KeyedAtoms **atoms)
-{
-	StringKey	string = {value, length};
-	KeyedAtoms *entry = hash_search(key->values, &string, HASH_FIND, NULL);
-	bool		none = entry == NULL ? key->complete : entry->natoms == 0;
-
-	*atoms = none ? NULL : entry;
-	return none || (entry != NULL && entry->atoms != NULL);
 }
 
 /*

@@ -210,11 +210,11 @@ row_is_settled(Model *model, TupleTableSlot *row, Glance *glance)
 	Datum		contact;
 	bool		isnull;
 
-	if (entry == NULL || !find_atoms(entry, row, &set))
+	if (entry == NULL)
 		return false;
 	contact = slot_key(row, &events->column[ROLE_CONTACT], &model->contact_key,
 					   &isnull);
-	if (isnull)
+	if (isnull || !find_atoms(entry, row, &set))
 		return false;
 	if (set.natoms == 0)
 		stripe_arrive(model, bms_make_singleton(stripe_of_contact(model, contact)));
@@ -225,7 +225,8 @@ row_is_settled(Model *model, TupleTableSlot *row, Glance *glance)
 		return false;
 	if (set.natoms == 0)
 	{
-		counter_add(COUNT_EVENTS, entry->nkeys > 0 ? 1 : 0);
+		if (entry->nkeys > 0)
+			counter_add(COUNT_EVENTS, 1);
 		return true;
 	}
 	(void) slot_getattr(row, events->column[ROLE_TIME].attno, &isnull);

@@ -30,7 +30,8 @@
  * executor's own error.
  *
  * Takes RowExclusiveLock on the table, and on the indexes that are written, to
- * the end of the transaction.  What is written is visible to commands that start later.
+ * the end of the transaction.  What is written is visible to commands that start
+ * later.
  *
  *-------------------------------------------------------------------------
  */
@@ -96,8 +97,9 @@ summarizes(Relation index, const IndexInfo *info)
 
 /*
  * Open the table's indexes.  Not before one is to be written: most updates need
- * none, and a DELETE never.  The lock on the table keeps the indexes what they
- * were.
+ * none, and a DELETE never.  An index that comes or goes meanwhile, which it can
+ * concurrently only, is not to be written yet, or still: whoever makes or drops
+ * it waits for our lock on the table in between.
  */
 static void
 open_indexes(Writer *writer)
@@ -232,11 +234,12 @@ fill_slot(Writer *writer, const Bulk *rows, int row)
 static void
 insert_filled(Writer *writer)
 {
-	CommandId	command = GetCurrentCommandId(true);
+	CommandId	command;
 	MemoryContext caller;
 
 	if (writer->filled == 0)
 		return;
+	command = GetCurrentCommandId(true);
 	open_indexes(writer);
 	caller = MemoryContextSwitchTo(GetPerTupleMemoryContext(writer->estate));
 	if (writer->filled == 1)
