@@ -18,8 +18,15 @@
  * processor can fetch the places from memory before they are needed.
  *
  * Whoever asks for many rows in key order goes along the index instead
- * (find_begin_walk).  Whoever asks for one row as it is now may look where it
- * was without any of this (find_glance), before he asks as others do.
+ * (find_begin_walk).
+ *
+ * The table is a heap, and rows are looked at where they lie, in the page that
+ * is pinned until the next look: the access method's own way leads through a
+ * slot, and prunes a page whenever it has less room than the fill factor
+ * leaves.  Here it is pruned when it has no room for a few more versions, or
+ * one did not fit in.  That comes before the look, as pruning moves rows, also
+ * those of a page that only we have pinned.  Under SERIALIZABLE the functions
+ * called here note what was read as they do for a plan.
  *
  * The caller holds a lock on the table; the index is locked when it is first
  * searched, to the end of the transaction.
@@ -31,6 +38,7 @@
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/tableam.h"
+#include "access/xlog.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/smgr.h"
@@ -101,7 +109,16 @@ known_blocks(Relation table)
 }
 
 /*
- * find_begin: open a look-up in a table by the column `attno`, whose unique
+ * find_can_read: is it a heap?
+ */
+bool
+find_can_read(Relation table)
+{
+	return table->rd_tableam == GetHeapamTableAmRoutine();
+}
+
+/*
+ * find_begin: open a look-up in a heap by the column `attno`, whose unique
  * index it is.  Allocates in the current memory context; the places of the
  * table's rows, *places, are made at the first use, to live as long as the
  * model.
@@ -113,6 +130,7 @@ find_begin(Relation table, Oid index_id, LOCKMODE index_lock, AttrNumber attno,
 {
 	Finder	   *finder = palloc0(sizeof(Finder));
 
+	Assert(find_can_read(table));
 	finder->context = CurrentMemoryContext;
 	finder->table = table;
 	finder->attno = attno;
@@ -120,7 +138,6 @@ find_begin(Relation table, Oid index_id, LOCKMODE index_lock, AttrNumber attno,
 	finder->snapshot = IsMVCCSnapshot(snapshot) ?
 		RegisterSnapshot(snapshot) : snapshot;
 	finder->blocks = known_blocks(table);
-	finder->slot = table_slot_create(table, NULL);
 	finder->index_id = index_id;
 	finder->index_lock = index_lock;
 	if (OidIsValid(type->hash.fn_oid))
@@ -136,55 +153,76 @@ find_begin(Relation table, Oid index_id, LOCKMODE index_lock, AttrNumber attno,
 void
 find_end(Finder *finder)
 {
-	if (finder->fetch != NULL)
-		table_index_fetch_end(finder->fetch);
+	if (BufferIsValid(finder->buffer))
+		ReleaseBuffer(finder->buffer);
 	if (finder->index != NULL)
 	{
 		index_endscan(finder->scan);
 		index_close(finder->index, NoLock);
 	}
-	ExecDropSingleTupleTableSlot(finder->slot);
 	if (IsMVCCSnapshot(finder->snapshot))
 		UnregisterSnapshot(finder->snapshot);
 	pfree(finder);
 }
 
 /*
- * Is this an address in the table, of which so many blocks are known?
+ * Is this an address in the table?
  */
 static bool
-is_within(Relation table, BlockNumber *blocks, const ItemPointerData *address)
+is_within(Finder *finder, const ItemPointerData *address)
 {
 	BlockNumber block = ItemPointerGetBlockNumber(address);
 
-	if (block >= *blocks)
-		*blocks = RelationGetNumberOfBlocks(table);
-	return block < *blocks;
+	if (block >= finder->blocks)
+		finder->blocks = RelationGetNumberOfBlocks(finder->table);
+	return block < finder->blocks;
+}
+
+static bool
+has_key(Finder *finder, Datum key)
+{
+	bool		isnull;
+	Datum		own = heap_getattr(&finder->row, finder->attno,
+								   RelationGetDescr(finder->table), &isnull);
+
+	return !isnull && key_compare(finder->type, own, key) == 0;
+}
+
+/*
+ * Pin the page of a block.
+ */
+static void
+turn_to(Finder *finder, BlockNumber block)
+{
+	Page		page;
+
+	if (BufferIsValid(finder->buffer) &&
+		BufferGetBlockNumber(finder->buffer) == block)
+		return;
+	finder->buffer = ReleaseAndReadBuffer(finder->buffer, finder->table,
+										  block);
+	page = BufferGetPage(finder->buffer);
+	if (PageIsFull(page) || PageGetHeapFreeSpace(page) < ROOM_FOR_VERSIONS)
+		heap_page_prune_opt(finder->table, finder->buffer);
 }
 
 /*
  * Is the row with this key at the address, to which the index pointed?  Then
- * it is in the slot.
+ * its visible version is finder->row.  *dead: nobody needs what is there.
  */
 static bool
-is_at(Finder *finder, ItemPointerData address, Datum key)
+is_at(Finder *finder, ItemPointerData address, Datum key, bool *dead)
 {
-	bool		again = false;
-	bool		isnull;
+	bool		found;
 
-	if (finder->fetch == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(finder->context);
-
-		finder->fetch = table_index_fetch_begin(finder->table);
-		MemoryContextSwitchTo(old);
-	}
-	return is_within(finder->table, &finder->blocks, &address) &&
-		table_index_fetch_tuple(finder->fetch, &address, finder->snapshot,
-								finder->slot, &again, NULL) &&
-		key_compare(finder->type,
-					slot_getattr(finder->slot, finder->attno, &isnull),
-					key) == 0;
+	if (!is_within(finder, &address))
+		return false;
+	turn_to(finder, ItemPointerGetBlockNumber(&address));
+	LockBuffer(finder->buffer, BUFFER_LOCK_SHARE);
+	found = heap_hot_search_buffer(&address, finder->table, finder->buffer,
+								   finder->snapshot, &finder->row, dead, true);
+	LockBuffer(finder->buffer, BUFFER_LOCK_UNLOCK);
+	return found && has_key(finder, key);
 }
 
 /*
@@ -212,8 +250,11 @@ search(Finder *finder, Datum key, ItemPointer address)
 	while (!found && (next = index_getnext_tid(finder->scan,
 											   ForwardScanDirection)) != NULL)
 	{
+		bool		dead = false;
+
 		*address = *next;		/* which the next call changes */
-		found = index_fetch_heap(finder->scan, finder->slot);
+		found = is_at(finder, *address, key, &dead);
+		finder->scan->kill_prior_tuple = dead && !RecoveryInProgress();
 	}
 	MemoryContextSwitchTo(old);
 	return found;
@@ -265,7 +306,7 @@ hash_of(Finder *finder, Datum key)
 }
 
 /*
- * find_row: the row with this key, in the slot; false if there is none.
+ * find_row: the row with this key, as finder->row; false if there is none.
  */
 bool
 find_row(Finder *finder, Datum key)
@@ -280,7 +321,7 @@ find_row(Finder *finder, Datum key)
 		count = place_recall(finder->places, hash, address);
 	}
 	while (count > 0)
-		if (is_at(finder, address[--count], key))
+		if (is_at(finder, address[--count], key, NULL))
 			return true;
 	if (!search(finder, key, &address[0]))
 		return false;
@@ -324,7 +365,7 @@ find_begin_walk(Finder *finder, Datum first, int64 total)
 }
 
 /*
- * find_next: the row with a key that comes after the one before, in the slot;
+ * find_next: the row with a key that comes after the one before, as finder->row;
  * false if there is none.
  */
 bool
@@ -346,79 +387,29 @@ find_next(Finder *finder, Datum key)
 		order = key_compare(finder->type, here, key);
 		finder->ahead = order > 0;
 		if (order == 0)			/* of several versions one is visible */
-			found = index_fetch_heap(scan, finder->slot);
+			found = is_at(finder, scan->xs_heaptid, key, NULL);
 	}
 	MemoryContextSwitchTo(old);
 	return found;
 }
 
 /*
- * find_again: the row version at this address, in the slot; false if none is
+ * find_again: the row version at this address, as finder->row; false if none is
  * visible there.
  */
 bool
 find_again(Finder *finder, const ItemPointerData *address)
 {
-	ItemPointerData copy = *address;
+	Buffer		buffer;
 
-	return is_within(finder->table, &finder->blocks, address) &&
-		table_tuple_fetch_row_version(finder->table, &copy, finder->snapshot,
-									  finder->slot);
-}
-
-/*
- * The row that is the newest of those at the address and what follows from it,
- * in a pinned buffer; false if none is, or it has another key.
- *
- * A page without room is pruned first, as pruning moves rows, also those of
- * a buffer that we have pinned.
- */
-static bool
-glance_at(Relation table, ItemPointerData address, AttrNumber attno,
-		  KeyType *type, Datum key, HeapTuple row, Buffer *buffer)
-{
-	bool		isnull;
-	bool		found;
-
-	*buffer = ReadBuffer(table, ItemPointerGetBlockNumber(&address));
-	if (PageGetHeapFreeSpace(BufferGetPage(*buffer)) < ROOM_FOR_VERSIONS)
-		heap_page_prune_opt(table, *buffer);
-	LockBuffer(*buffer, BUFFER_LOCK_SHARE);
-	found = heap_hot_search_buffer(&address, table, *buffer, SnapshotSelf, row,
-								   NULL, true);
-	LockBuffer(*buffer, BUFFER_LOCK_UNLOCK);
-	if (found && key_compare(type, heap_getattr(row, attno,
-												RelationGetDescr(table),
-												&isnull), key) == 0)
-		return true;
-	ReleaseBuffer(*buffer);
-	return false;
-}
-
-/*
- * find_glance: the row with this key as it is committed now, or as this
- * transaction has written it, if it is where the session found it last; false
- * if it is not, or the table is no heap.
- *
- * This spares one row what find_begin and find_row need for many: a snapshot, a
- * slot, a scan.  And a page is pruned only if it has no room for a few new
- * versions, not whenever it has less than the fill factor leaves.  The caller
- * holds a lock on the table, and releases the buffer in which the row is.
- */
-bool
-find_glance(Relation table, AttrNumber attno, KeyType *type, Places *places,
-			Datum key, HeapTuple row, Buffer *buffer)
-{
-	BlockNumber blocks = known_blocks(table);
-	ItemPointerData address[PLACES_A_LINE];
-	int			count;
-
-	if (table->rd_tableam != GetHeapamTableAmRoutine())
+	if (!is_within(finder, address))
 		return false;
-	count = place_recall(places, key_hash(type, key), address);
-	while (count > 0)
-		if (is_within(table, &blocks, &address[--count]) &&
-			glance_at(table, address[count], attno, type, key, row, buffer))
-			return true;
-	return false;
+	finder->row.t_self = *address;
+	if (!heap_fetch(finder->table, finder->snapshot, &finder->row, &buffer,
+					false))
+		return false;
+	if (BufferIsValid(finder->buffer))
+		ReleaseBuffer(finder->buffer);
+	finder->buffer = buffer;
+	return true;
 }

@@ -34,8 +34,8 @@ typedef struct Finder
 								 * has no hash */
 	Snapshot	snapshot;
 	BlockNumber blocks;			/* the table has so many at least */
-	TupleTableSlot *slot;		/* the row that was found */
-	struct IndexFetchTableData *fetch;	/* NULL before its first use */
+	HeapTupleData row;			/* that was found */
+	Buffer		buffer;			/* where it is; pinned, invalid at first */
 	Oid			index_id;
 	LOCKMODE	index_lock;
 	Relation	index;			/* NULL before the first search */
@@ -59,8 +59,6 @@ extern bool find_begin_walk(Finder *finder, Datum first, int64 total);
 extern bool find_next(Finder *finder, Datum key);
 extern bool find_again(Finder *finder, const ItemPointerData *address);
 extern void find_end(Finder *finder);
-extern bool find_glance(Relation table, AttrNumber attno, KeyType *type,
-						Places *places, Datum key, HeapTuple row,
-						Buffer *buffer);
+extern bool find_can_read(Relation table);
 
 #endif							/* LIFECYCLE_FIND_H */

@@ -649,10 +649,9 @@ ingest(TriggerData *trigdata, bool old_rows, bool new_rows)
 	Model	   *model = model_for_trigger(trigdata->tg_relation, EVENTS, &map);
 	Run		   *run;
 	bool		outermost;
-	Glance		glance = {0};
 
 	if (model == NULL ||
-		(!old_rows && settled_single(model, trigdata, map, &glance)))
+		(!old_rows && settled_single(model, trigdata, map)))
 		return;
 	SPI_connect();
 	if (import_mode() == IMPORT_DEFER)
@@ -671,7 +670,6 @@ ingest(TriggerData *trigdata, bool old_rows, bool new_rows)
 	{
 		run = run_start(model);
 		run->statement_on = EVENTS;
-		run->glance = glance;
 		run->quiet = import_mode() == IMPORT_SILENT;
 	}
 	if (old_rows && !(new_rows && run->arriving))

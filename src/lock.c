@@ -12,10 +12,11 @@
  * either case under REPEATABLE READ and SERIALIZABLE.  What we updated ourselves
  * is visible to the snapshot.
  *
- * A plan does it for what is different: partitioned tables and those with
- * children, contacts whose key is no primary key, row security that binds the
- * owner, generated columns that are computed when they are read.  A plan also
- * reads rows without locking them, as then they may be many.
+ * A plan does it for what is different: tables that are no heaps, partitioned
+ * tables and those with children, contacts whose key is no primary key, row
+ * security that binds the owner, generated columns that are computed when they
+ * are read.  A plan also reads rows without locking them, as then they may be
+ * many.
  *
  * The table's owner does both, so that comparison functions of the key's type
  * run as the owner and not as whoever inserted an event.  The rows are copied to
@@ -123,7 +124,8 @@ usable_key(Model *model, Relation rel)
 	Relation	index;
 	bool		usable;
 
-	if (rel->rd_rel->relkind != RELKIND_RELATION || rel->rd_rel->relhassubclass ||
+	if (!find_can_read(rel) ||
+		rel->rd_rel->relkind != RELKIND_RELATION || rel->rd_rel->relhassubclass ||
 		(rel->rd_rel->relrowsecurity && rel->rd_rel->relforcerowsecurity) ||
 		compat_has_virtual(RelationGetDescr(rel)))
 		return InvalidOid;
@@ -151,15 +153,15 @@ has_key(Model *model, TupleTableSlot *slot, Datum contact)
 }
 
 /*
- * Lock the row in the slot, which then holds its latest version.  False if
- * there is none any more, or another transaction has locked it and we are not
- * to wait.
+ * Lock the row that was found, and put its latest version into the slot.  False
+ * if there is none any more, or another transaction has locked it and we are
+ * not to wait.
  */
 static bool
-lock_row(Run *run, Finder *finder, LockWaitPolicy policy, Datum contact)
+lock_row(Run *run, Finder *finder, LockWaitPolicy policy, Datum contact,
+		 TupleTableSlot *slot)
 {
-	TupleTableSlot *slot = finder->slot;
-	ItemPointerData address = slot->tts_tid;
+	ItemPointerData address = finder->row.t_self;
 	uint8		flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
 	TM_FailureData failure;
 
@@ -202,14 +204,14 @@ copy_row(Relation rel, TupleTableSlot *slot)
 }
 
 static void
-keep_row(Model *model, Work *work, const Finder *finder)
+keep_row(Model *model, Work *work, Relation rel, TupleTableSlot *slot)
 {
 	const Column *link = &model->table[CONTACTS].column[ROLE_COMPANY];
-	Datum		company = slot_key(finder->slot, link, &model->company_key,
+	Datum		company = slot_key(slot, link, &model->company_key,
 								   &work->company_null);
 
 	work->found = true;
-	work->row = copy_row(finder->table, finder->slot);
+	work->row = copy_row(rel, slot);
 	if (!work->company_null)
 		work->company = key_copy(&model->company_key, company);
 }
@@ -225,6 +227,7 @@ lock_directly(Run *run, LockWaitPolicy policy, Work **works, int count)
 	Oid			index_id = usable_key(model, rel);
 	Datum	   *keys;
 	Finder	   *finder;
+	TupleTableSlot *slot;
 
 	if (!OidIsValid(index_id))
 	{
@@ -236,6 +239,7 @@ lock_directly(Run *run, LockWaitPolicy policy, Work **works, int count)
 						model->table[CONTACTS].column[ROLE_KEY].attno,
 						&model->contact_key, model->context,
 						&model->contact_places, GetLatestSnapshot());
+	slot = table_slot_create(rel, NULL);
 	keys = palloc_extended(mul_size(count, sizeof(Datum)), MCXT_ALLOC_HUGE);
 	for (int i = 0; i < count; i++)
 		keys[i] = works[i]->contact;
@@ -244,9 +248,10 @@ lock_directly(Run *run, LockWaitPolicy policy, Work **works, int count)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (find_row(finder, works[i]->contact) &&
-			lock_row(run, finder, policy, works[i]->contact))
-			keep_row(model, works[i], finder);
+			lock_row(run, finder, policy, works[i]->contact, slot))
+			keep_row(model, works[i], rel, slot);
 	}
+	ExecDropSingleTupleTableSlot(slot);
 	find_end(finder);
 	pfree(keys);
 	table_close(rel, NoLock);

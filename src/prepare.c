@@ -161,15 +161,17 @@ prepare_add_contacts(Run *run, Datum *contacts, int count)
 }
 
 static bool
-work_is_settled(Run *run, const Work *work, StateRow *state)
+work_is_settled(Run *run, StateReader *reader, const Work *work)
 {
 	int			count = list_length(work->hits);
 	Hit		  **hits = palloc((count + 1) * sizeof(Hit *));
+	PackedState state;
+	bool		found = state_look(reader, work->contact, &state);
 	ListCell   *cell;
 
 	foreach(cell, work->hits)
 		hits[foreach_current_index(cell)] = lfirst(cell);
-	return settled_hits(run->clock, hits, count, state);
+	return settled_hits(run->clock, hits, count, found ? &state : NULL);
 }
 
 static bool
@@ -262,7 +264,7 @@ prepare_drop_settled(Run *run)
 		if (work->touched)
 		{
 			old = MemoryContextSwitchTo(scratch);
-			if (work_is_settled(run, work, state_read(reader, work->contact)))
+			if (work_is_settled(run, reader, work))
 			{
 				work->touched = false;
 				counter_add(COUNT_SETTLED, 1);
@@ -355,6 +357,29 @@ sort_hits(Run *run, List *hits)
 }
 
 /*
+ * The state of a contact, if these hits may change something for it; NULL if
+ * it has none.  False if nothing can change.
+ */
+static bool
+read_unsettled(Run *run, StateReader *reader, MemoryContext scratch,
+			   Hit **hits, int count, StateRow **state)
+{
+	MemoryContext old = MemoryContextSwitchTo(scratch);
+	PackedState packed;
+	bool		found = state_look(reader, hits[0]->contact, &packed);
+	bool		settled = settled_hits(run->clock, hits, count,
+									   found ? &packed : NULL);
+
+	MemoryContextSwitchTo(old);
+	*state = found && !settled ? state_unpack(&packed) : NULL;
+	if (scratch != old)
+		MemoryContextReset(scratch);
+	if (settled)
+		counter_add(COUNT_SETTLED, 1);
+	return !settled;
+}
+
+/*
  * Go on with a contact, given its hits, unless nothing can change for it and
  * no rule fires.
  */
@@ -372,29 +397,13 @@ gather_contact(Run *run, StateReader *reader, MemoryContext scratch,
 		touched |= hits[i]->natoms > 0;
 		rules |= hits[i]->rules;
 	}
-	if (touched)
-	{
-		MemoryContext old = MemoryContextSwitchTo(scratch);
-
-		state = run->glance.taken ? run->glance.state :
-			state_read(reader, hits[0]->contact);
-		if (settled_hits(run->clock, hits, count, state))
-		{
-			touched = false;
-			counter_add(COUNT_SETTLED, 1);
-		}
-		MemoryContextSwitchTo(old);
-		if (touched && state != NULL)
-			state = state_copy(state);
-		if (scratch != old)
-			MemoryContextReset(scratch);
-	}
+	touched = touched &&
+		read_unsettled(run, reader, scratch, hits, count, &state);
 	if (!touched && !rules)
 		return;
 	work = prepare_append_work(run, hits[0]->contact);
 	work->touched = touched;
-	if (touched)
-		work->seen = state;
+	work->seen = state;
 	for (int i = 0; i < count; i++)
 		work->hits = lappend(work->hits, hits[i]);
 }
@@ -436,7 +445,6 @@ prepare_gather_unsettled(Run *run, List *hits)
 		first[ncontacts++] = i;
 	}
 	first[ncontacts] = count;
-	Assert(!run->glance.taken || ncontacts == 1);
 	if (!stripe_share(run->model, contacts, ncontacts))
 		return false;
 

@@ -209,13 +209,6 @@ typedef struct Tally
 	int64		deals;			/* opened */
 } Tally;
 
-/* The state of a statement's only event's contact (settled.c). */
-typedef struct Glance
-{
-	bool		taken;			/* it was looked at, under the contact's stripe */
-	StateRow   *state;			/* NULL if it has none */
-} Glance;
-
 /* A run that steps contacts through instants, see step.c. */
 typedef struct Steps Steps;
 
@@ -256,7 +249,6 @@ typedef struct Run
 	List	   *unrecorded;		/* of StageChange *, not in the history yet */
 	bool		settled_dropped;	/* contacts for whom nothing can change are
 									 * left out already */
-	Glance		glance;			/* what was seen before the run began */
 	bool		companies_read;	/* the works have their companies' rows */
 	List	   *actions;		/* of Action *, see rule.h */
 	bool		applying;		/* our own statements write application tables */

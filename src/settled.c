@@ -13,15 +13,10 @@
  * begun (settled_single), under the lock of the shortcut, which is that of an
  * arriving event too; where it concerns no predicate by its name or its values
  * (event.c), under the latter.  It looks after it has the lock: whose the event
- * is, and then at the state as it is now (state_glance).  If that leaves any
- * question (a lock that is not free, a name or value not met before, an
- * anonymous id, merged contacts, a clock that ticks set, filters that might
- * raise an error, rules, an atom that is not settled), the run begins as if
- * there had been none; it takes the state that was seen for what it would read:
- * all hits of its first round are this event's.  Between the two nothing is
- * written for this contact: not by others, who wait for the lock or make more of
- * it settled, which the run is told after it has locked the contact (decide.c);
- * nor by us, as nothing but filters is run.
+ * is, and then at the state as it is now.  If that leaves any question (a lock
+ * that is not free, a name or value not met before, an anonymous id, merged
+ * contacts, a clock that ticks set, filters that might raise an error, rules, an
+ * atom that is not settled), the run begins as if there had been none.
  *
  * Filters are not evaluated here, but for the values by which atoms are found:
  * where the atom is settled it makes no difference whether the event matches it.
@@ -35,6 +30,7 @@
 #include "access/xact.h"
 #include "executor/executor.h"
 #include "utils/inval.h"
+#include "utils/snapmgr.h"
 
 #include "counter.h"
 #include "identity.h"
@@ -42,13 +38,13 @@
 #include "settled.h"
 
 static bool
-atom_is_settled(const Atom *atom, StateRow *state, TimestampTz clock)
+atom_is_settled(const Atom *atom, PackedState *state, TimestampTz clock)
 {
-	AtomState  *entry;
+	const AtomState *entry;
 
 	if (atom->method != METHOD_COUNT && atom->method != METHOD_WINDOW)
 		return false;
-	entry = state_atom(state, atom->id);
+	entry = state_find_atom(state, atom->id);
 	if (entry == NULL || entry->unknown)
 		return false;
 	if (atom->method == METHOD_COUNT)
@@ -61,7 +57,7 @@ atom_is_settled(const Atom *atom, StateRow *state, TimestampTz clock)
  * not while the contact has not arrived; it may if the contact is due.
  */
 static bool
-atoms_are_settled(Atom *const *atoms, int natoms, StateRow *state,
+atoms_are_settled(Atom *const *atoms, int natoms, PackedState *state,
 				  TimestampTz clock)
 {
 	if (state == NULL)
@@ -83,7 +79,8 @@ atoms_are_settled(Atom *const *atoms, int natoms, StateRow *state,
  * the state under it.
  */
 bool
-settled_hits(TimestampTz clock, Hit *const *hits, int count, StateRow *state)
+settled_hits(TimestampTz clock, Hit *const *hits, int count,
+			 PackedState *state)
 {
 	Atom	  **settled = NULL;
 
@@ -181,17 +178,23 @@ find_atoms(const EventEntry *entry, TupleTableSlot *row, AtomSet *set)
 }
 
 /*
- * Are these atoms all settled for the contact?  Of a state that is just being
- * moved to another page nothing may be seen; then the run looks.
+ * Are these atoms all settled for the contact, by its state as it is committed
+ * now, at any isolation level, or as this transaction has written it?  Of a state
+ * that is just being moved to another page nothing may be seen; then the run
+ * looks.
  */
 static bool
-contact_is_settled(Model *model, Datum contact, const AtomSet *set,
-				   Glance *glance)
+contact_is_settled(Model *model, Datum contact, const AtomSet *set)
 {
-	glance->taken = true;
-	glance->state = state_glance(model, contact);
-	if (!atoms_are_settled(set->atoms, set->natoms, glance->state,
-						   GetCurrentTransactionStartTimestamp()))
+	StateReader *reader = state_begin_read_at(model, SnapshotSelf);
+	PackedState state;
+	bool		found = state_look(reader, contact, &state);
+	bool		settled = atoms_are_settled(set->atoms, set->natoms,
+											found ? &state : NULL,
+											GetCurrentTransactionStartTimestamp());
+
+	state_end_read(reader);
+	if (!settled)
 		return false;
 	counter_add(COUNT_EVENTS, 1);
 	counter_add(COUNT_SETTLED, 1);
@@ -202,7 +205,7 @@ contact_is_settled(Model *model, Datum contact, const AtomSet *set,
  * The same for an event row: its contact, and what its name and values concern.
  */
 static bool
-row_is_settled(Model *model, TupleTableSlot *row, Glance *glance)
+row_is_settled(Model *model, TupleTableSlot *row)
 {
 	AppTable   *events = &model->table[EVENTS];
 	EventEntry *entry = event_of_row(model, row, false);
@@ -230,21 +233,19 @@ row_is_settled(Model *model, TupleTableSlot *row, Glance *glance)
 		return true;
 	}
 	(void) slot_getattr(row, events->column[ROLE_TIME].attno, &isnull);
-	return isnull || contact_is_settled(model, contact, &set, glance);
+	return isnull || contact_is_settled(model, contact, &set);
 }
 
 /*
  * settled_single: has the statement inserted but one event, and does that
- * change nothing?  False also if a run is needed to tell, which may go on from
- * the look at the contact's state, if there was one.
+ * change nothing?  False also if a run is needed to tell.
  *
  * Takes the lock of the shortcut, or of an arrival, to the end of the
  * transaction, and AccessShareLock on contact_state if it looks there.
  * Allocates in the current memory context.  Raises nothing of its own.
  */
 bool
-settled_single(Model *model, TriggerData *trigdata, TupleConversionMap *map,
-			   Glance *glance)
+settled_single(Model *model, TriggerData *trigdata, TupleConversionMap *map)
 {
 	Transition *rows;
 	bool		settled;
@@ -256,7 +257,7 @@ settled_single(Model *model, TriggerData *trigdata, TupleConversionMap *map,
 	model_use(model);
 	rows = transition_begin(trigdata, trigdata->tg_newtable, model, EVENTS,
 							map);
-	settled = row_is_settled(model, transition_next(rows), glance);
+	settled = row_is_settled(model, transition_next(rows));
 	transition_end(rows);
 	model_release(model);
 	return settled;

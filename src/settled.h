@@ -12,8 +12,8 @@
 #include "transition.h"
 
 extern bool settled_hits(TimestampTz clock, Hit *const *hits, int count,
-						 StateRow *state);
+						 PackedState *state);
 extern bool settled_single(Model *model, TriggerData *trigdata,
-						   TupleConversionMap *map, Glance *glance);
+						   TupleConversionMap *map);
 
 #endif							/* LIFECYCLE_SETTLED_H */

@@ -65,12 +65,14 @@ damaged(void)
 			 errhint("Use lifecycle_rebuild.")));
 }
 
-static uint64
+static inline uint64
 get_varint(const uint8 **at, const uint8 *end)
 {
 	uint64		value = 0;
 	int			shift = 0;
 
+	if (*at < end && **at < 0x80)	/* as most are */
+		return *(*at)++;
 	for (;;)
 	{
 		uint8		byte;
@@ -97,20 +99,30 @@ put_varint(uint8 *at, uint64 value)
 	return at;
 }
 
-static bytea *
-get_sum(const uint8 **at, const uint8 *end)
+/*
+ * The digits of a sum, which is passed over.
+ */
+static const uint8 *
+get_sum(const uint8 **at, const uint8 *end, Size *length)
 {
-	uint64		length = get_varint(at, end);
-	bytea	   *sum;
+	const uint8 *sum;
 
-	if (length > (uint64) (end - *at) ||
-		SUM_ROOM(length) > (uint64) (end - *at))
+	*length = get_varint(at, end);
+	if (*length > (Size) (end - *at) || SUM_ROOM(*length) > (Size) (end - *at))
 		damaged();
-	sum = palloc(VARHDRSZ + length);
-	SET_VARSIZE(sum, VARHDRSZ + length);
-	memcpy(VARDATA(sum), *at, length);
-	*at += SUM_ROOM(length);
+	sum = *at;
+	*at += SUM_ROOM(*length);
 	return sum;
+}
+
+static bytea *
+copy_sum(const uint8 *sum, Size length)
+{
+	bytea	   *copy = palloc(VARHDRSZ + length);
+
+	SET_VARSIZE(copy, VARHDRSZ + length);
+	memcpy(VARDATA(copy), sum, length);
+	return copy;
 }
 
 static uint8 *
@@ -156,57 +168,124 @@ state_new(int known)
 }
 
 /*
- * state_unpack: a state from its bytea; raises XX001 if it is damaged.  A
- * contact that has not arrived is in no segment, whatever its state says.
+ * state_open: a state from its bytea, which stays where it is; raises XX001 if it
+ * is damaged.  What only its row says is left to the caller.
  */
-StateRow *
-state_unpack(const bytea *packed)
+void
+state_open(PackedState *packed, const bytea *bytes)
 {
-	StateRow   *row = palloc0(sizeof(StateRow));
-	const uint8 *at = (const uint8 *) VARDATA_ANY(packed);
-	const uint8 *end = at + VARSIZE_ANY_EXHDR(packed);
-	int			id = 0;
+	const uint8 *at = (const uint8 *) VARDATA_ANY(bytes);
+	const uint8 *end = at + VARSIZE_ANY_EXHDR(bytes);
+	uint64		natoms;
 
 	if (end - at < 2 || at[0] != STATE_VERSION)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("state of a contact has an unknown version"),
 				 errhint("Use lifecycle_rebuild.")));
-	row->exists = true;
-	row->orphan = (at[1] & STATE_ORPHAN) != 0;
+	packed->orphan = (at[1] & STATE_ORPHAN) != 0;
 	at += 2;
-	row->known = (int) get_varint(&at, end);
-	row->natoms = (int) get_varint(&at, end);
+	packed->known = (int) get_varint(&at, end);
+	natoms = get_varint(&at, end);
+	if (natoms > (uint64) (end - at))
+		damaged();
+	packed->natoms = (int) natoms;
+	packed->atoms = packed->at = at;
+	packed->end = end;
+	packed->passed = 0;
+	packed->atom.id = 0;
+}
+
+/*
+ * The entry of the atom that comes after this one, in its place, and the digits
+ * of its sum, NULL if it has none.
+ */
+static inline const uint8 *
+get_atom(const uint8 **at, const uint8 *end, AtomState *atom, Size *length)
+{
+	uint64		count;
+
+	atom->id += (int) get_varint(at, end);
+	count = get_varint(at, end);
+	atom->count = (int64) (count >> COUNT_SHIFT);
+	atom->unknown = (count & COUNT_UNKNOWN) != 0;
+	atom->due = NOT_DUE;
+	atom->sum = NULL;
+	if (count & COUNT_HAS_DUE)
+	{
+		uint64		due;
+
+		if (end - *at < (ptrdiff_t) sizeof(due))
+			damaged();
+		memcpy(&due, *at, sizeof(due));
+		atom->due = (TimestampTz) pg_ntoh64(due);
+		*at += sizeof(due);
+	}
+	return count & COUNT_HAS_SUM ? get_sum(at, end, length) : NULL;
+}
+
+/*
+ * state_find_atom: the entry of an atom, without its sum, NULL if it has none.
+ * It lives until the next call.  Asked for atoms in ascending order it passes
+ * over the entries once.
+ */
+const AtomState *
+state_find_atom(PackedState *packed, int id)
+{
+	Size		length;
+
+	if (packed->atom.id > id)
+	{
+		packed->at = packed->atoms;
+		packed->passed = 0;
+		packed->atom.id = 0;
+	}
+	while (packed->atom.id < id && packed->passed < packed->natoms)
+	{
+		(void) get_atom(&packed->at, packed->end, &packed->atom, &length);
+		packed->passed++;
+	}
+	return packed->atom.id == id ? &packed->atom : NULL;
+}
+
+/*
+ * state_unpack: the state, with nothing left where it was stored; raises XX001
+ * if it is damaged.  A contact that has not arrived is in no segment, whatever
+ * its state says.
+ */
+StateRow *
+state_unpack(const PackedState *packed)
+{
+	StateRow   *row = palloc0(sizeof(StateRow));
+	const uint8 *at = packed->atoms;
+	const uint8 *end = packed->end;
+	AtomState	atom = {0};
+	uint64		nsegments;
+	int			id = 0;
+
+	row->exists = true;
+	row->orphan = packed->orphan;
+	row->known = packed->known;
+	row->clock = packed->clock;
+	row->due = packed->due;
+	row->tid = packed->tid;
+	row->xmin = packed->xmin;
+	row->natoms = packed->natoms;
 	row->atoms_allocated = row->natoms + 4;
 	row->atoms = palloc(row->atoms_allocated * sizeof(AtomState));
 	for (int i = 0; i < row->natoms; i++)
 	{
-		AtomState  *atom = &row->atoms[i];
-		uint64		count;
+		Size		length;
+		const uint8 *sum = get_atom(&at, end, &atom, &length);
 
-		id += (int) get_varint(&at, end);
-		count = get_varint(&at, end);
-		atom->id = id;
-		atom->count = (int64) (count >> COUNT_SHIFT);
-		atom->unknown = (count & COUNT_UNKNOWN) != 0;
-		atom->due = NOT_DUE;
-		if (count & COUNT_HAS_DUE)
-		{
-			uint64		due;
-
-			if (end - at < (ptrdiff_t) sizeof(due))
-				at = end;
-			else
-			{
-				memcpy(&due, at, sizeof(due));
-				atom->due = (TimestampTz) pg_ntoh64(due);
-				at += sizeof(due);
-			}
-		}
-		atom->sum = count & COUNT_HAS_SUM ? get_sum(&at, end) : NULL;
+		row->atoms[i] = atom;
+		if (sum != NULL)
+			row->atoms[i].sum = copy_sum(sum, length);
 	}
-	id = 0;
-	row->nsegments = (int) get_varint(&at, end);
+	nsegments = get_varint(&at, end);
+	if (nsegments > (uint64) (end - at))
+		damaged();
+	row->nsegments = (int) nsegments;
 	row->segments_allocated = row->nsegments + 4;
 	row->segments = palloc(row->segments_allocated * sizeof(int));
 	for (int i = 0; i < row->nsegments; i++)
@@ -214,36 +293,6 @@ state_unpack(const bytea *packed)
 	if (row->orphan)
 		row->nsegments = 0;
 	return row;
-}
-
-static bytea *
-copy_sum(const bytea *sum)
-{
-	bytea	   *copy;
-
-	if (sum == NULL)
-		return NULL;
-	copy = palloc(VARSIZE(sum));
-	memcpy(copy, sum, VARSIZE(sum));
-	return copy;
-}
-
-/*
- * state_copy: a state in the current memory context.
- */
-StateRow *
-state_copy(const StateRow *row)
-{
-	StateRow   *copy = palloc(sizeof(StateRow));
-
-	*copy = *row;
-	copy->atoms = palloc(row->atoms_allocated * sizeof(AtomState));
-	memcpy(copy->atoms, row->atoms, row->natoms * sizeof(AtomState));
-	for (int i = 0; i < row->natoms; i++)
-		copy->atoms[i].sum = copy_sum(row->atoms[i].sum);
-	copy->segments = palloc(row->segments_allocated * sizeof(int));
-	memcpy(copy->segments, row->segments, row->nsegments * sizeof(int));
-	return copy;
 }
 
 /*

@@ -49,14 +49,36 @@ typedef struct StateRow
 	int		   *segments;
 } StateRow;
 
+/*
+ * A state as it is stored, looked at where it lies: it lives as long as the page
+ * is pinned, and needs no memory.  To tell that nothing changes is all that most
+ * events need.
+ */
+typedef struct PackedState
+{
+	bool		orphan;			/* as in StateRow, like the next five */
+	int			known;
+	TimestampTz clock;
+	TimestampTz due;
+	ItemPointerData tid;
+	TransactionId xmin;
+	int			natoms;
+	const uint8 *atoms;
+	const uint8 *end;			/* of all of it */
+	int			passed;			/* state_find_atom: of the atoms */
+	const uint8 *at;			/* the next one */
+	AtomState	atom;			/* the latest one, without its sum */
+} PackedState;
+
 /* An open look-up of state rows on one snapshot, see find.h. */
 typedef struct Finder StateReader;
 
 /* state_table.c: rows found, and overwritten in place */
 extern StateReader *state_begin_read(Model *model);
 extern StateReader *state_begin_read_at(Model *model, Snapshot snapshot);
+extern bool state_look(StateReader *reader, Datum contact,
+					   PackedState *packed);
 extern StateRow *state_read(StateReader *reader, Datum contact);
-extern StateRow *state_glance(Model *model, Datum contact);
 extern bool state_is_current(StateReader *reader, const StateRow *row);
 extern bool state_begin_walk(StateReader *reader, Datum first,
 							 int64 total);
@@ -69,8 +91,9 @@ extern bool state_overwrite(Model *model, const ItemPointerData *tid,
 
 /* state.c: the packed state */
 extern StateRow *state_new(int known);
-extern StateRow *state_unpack(const bytea *packed);
-extern StateRow *state_copy(const StateRow *row);
+extern void state_open(PackedState *packed, const bytea *bytes);
+extern const AtomState *state_find_atom(PackedState *packed, int id);
+extern StateRow *state_unpack(const PackedState *packed);
 extern bytea *state_pack(const StateRow *row);
 extern bool state_same_sum(const bytea *first, const bytea *second);
 extern AtomState *state_atom(StateRow *row, int id);

@@ -7,8 +7,8 @@
  * reader is opened.
  *
  * Whoever asks for many contacts in key order goes along the index instead
- * (state_begin_walk), and who asks for one as it is now needs no reader
- * (state_glance).
+ * (state_begin_walk), and who wants to know of a few atoms only does not unpack
+ * the state (state_look).
  *
  * Writing is done in record.c, with one exception.
  *
@@ -73,6 +73,13 @@ state_begin_read_at(Model *model, Snapshot snapshot)
 {
 	Relation	table = table_open(model->state_relid, AccessShareLock);
 
+	if (!find_can_read(table))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("table \"%s\" must have the access method \"heap\"",
+						RelationGetRelationName(table)),
+				 errhint("ALTER TABLE %s.contact_state SET ACCESS METHOD heap;",
+						 model->schema)));
 	return find_begin(table, model->state_index, AccessShareLock, ATTR_CONTACT,
 					  &model->contact_key, model->context,
 					  &model->state_places, snapshot);
@@ -88,67 +95,48 @@ state_end_read(StateReader *reader)
 	table_close(table, NoLock);
 }
 
-static TransactionId
-slot_xmin(TupleTableSlot *slot)
+/*
+ * The state whose row was found, where it lies.
+ */
+static void
+open_found(StateReader *reader, PackedState *packed)
 {
+	TupleDesc	desc = RelationGetDescr(reader->table);
+	HeapTuple	row = &reader->row;
 	bool		isnull;
+	Datum		value;
 
-	return DatumGetTransactionId(slot_getsysattr(slot,
-												 MinTransactionIdAttributeNumber,
-												 &isnull));
+	value = heap_getattr(row, ATTR_STATE, desc, &isnull);
+	state_open(packed, DatumGetByteaPP(value));
+	value = heap_getattr(row, ATTR_CLOCK, desc, &isnull);
+	packed->clock = isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
+	value = heap_getattr(row, ATTR_DUE, desc, &isnull);
+	packed->due = isnull ? NOT_DUE : DatumGetTimestampTz(value);
+	packed->tid = row->t_self;
+	packed->xmin = HeapTupleHeaderGetRawXmin(row->t_data);
+}
+
+static StateRow *
+unpack_found(StateReader *reader)
+{
+	PackedState packed;
+
+	open_found(reader, &packed);
+	return state_unpack(&packed);
 }
 
 /*
- * The state that these columns of a row say.
+ * state_look: the state of a contact, where it lies: until the reader's next
+ * call.  False if there is no row.  A long one may be copied.
  */
-static StateRow *
-row_of_columns(Datum state, NullableDatum clock, NullableDatum due)
+bool
+state_look(StateReader *reader, Datum contact, PackedState *packed)
 {
-	StateRow   *row = state_unpack(DatumGetByteaPP(state));
-
-	row->clock = clock.isnull ? DT_NOBEGIN : DatumGetTimestampTz(clock.value);
-	row->due = due.isnull ? NOT_DUE : DatumGetTimestampTz(due.value);
-	return row;
-}
-
-/*
- * The state whose row is in the slot.
- */
-static StateRow *
-row_in_slot(TupleTableSlot *slot)
-{
-	bool		isnull;
-	Datum		state = slot_getattr(slot, ATTR_STATE, &isnull);
-	NullableDatum clock;
-	NullableDatum due;
-	StateRow   *row;
-
-	clock.value = slot_getattr(slot, ATTR_CLOCK, &clock.isnull);
-	due.value = slot_getattr(slot, ATTR_DUE, &due.isnull);
-	row = row_of_columns(state, clock, due);
-	row->tid = slot->tts_tid;
-	row->xmin = slot_xmin(slot);
-	return row;
-}
-
-/*
- * The same of a row in the table.
- */
-static StateRow *
-row_of_tuple(HeapTuple tuple, TupleDesc desc)
-{
-	bool		isnull;
-	Datum		state = heap_getattr(tuple, ATTR_STATE, desc, &isnull);
-	NullableDatum clock;
-	NullableDatum due;
-	StateRow   *row;
-
-	clock.value = heap_getattr(tuple, ATTR_CLOCK, desc, &clock.isnull);
-	due.value = heap_getattr(tuple, ATTR_DUE, desc, &due.isnull);
-	row = row_of_columns(state, clock, due);
-	row->tid = tuple->t_self;
-	row->xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
-	return row;
+	counter_add(COUNT_STATE_READS, 1);
+	if (!find_row(reader, contact))
+		return false;
+	open_found(reader, packed);
+	return true;
 }
 
 /*
@@ -158,44 +146,7 @@ StateRow *
 state_read(StateReader *reader, Datum contact)
 {
 	counter_add(COUNT_STATE_READS, 1);
-	return find_row(reader, contact) ?
-		row_in_slot(reader->slot) : NULL;
-}
-
-/*
- * state_glance: the state of one contact as it is committed now, at any
- * isolation level, or as this transaction has written it; NULL if there is no
- * row.  For one row that is known to be the newest a snapshot would cost more
- * than the look.  Of a row that is being moved to another page neither version
- * may be found.
- *
- * Takes AccessShareLock on contact_state, and for a search on its primary key,
- * kept to the end of the transaction.
- */
-StateRow *
-state_glance(Model *model, Datum contact)
-{
-	Relation	table = table_open(model->state_relid, AccessShareLock);
-	HeapTupleData tuple;
-	Buffer		buffer;
-	StateRow   *row = NULL;
-	StateReader *reader;
-
-	if (model->state_places != NULL &&
-		find_glance(table, ATTR_CONTACT, &model->contact_key,
-					model->state_places, contact, &tuple, &buffer))
-	{
-		counter_add(COUNT_STATE_READS, 1);
-		row = row_of_tuple(&tuple, RelationGetDescr(table));
-		ReleaseBuffer(buffer);
-	}
-	table_close(table, NoLock);
-	if (row != NULL)
-		return row;
-	reader = state_begin_read_at(model, SnapshotSelf);
-	row = state_read(reader, contact);
-	state_end_read(reader);
-	return row;
+	return find_row(reader, contact) ? unpack_found(reader) : NULL;
 }
 
 /*
@@ -213,8 +164,7 @@ StateRow *
 state_walk_to(StateReader *reader, Datum contact)
 {
 	counter_add(COUNT_STATE_READS, 1);
-	return find_next(reader, contact) ?
-		row_in_slot(reader->slot) : NULL;
+	return find_next(reader, contact) ? unpack_found(reader) : NULL;
 }
 
 /*
@@ -230,7 +180,7 @@ bool
 state_is_current(StateReader *reader, const StateRow *row)
 {
 	return find_again(reader, &row->tid) &&
-		slot_xmin(reader->slot) == row->xmin;
+		HeapTupleHeaderGetRawXmin(reader->row.t_data) == row->xmin;
 }
 
 /*

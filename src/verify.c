@@ -442,9 +442,13 @@ verify_contacts(PG_FUNCTION_ARGS)
 Datum
 state_segments(PG_FUNCTION_ARGS)
 {
-	StateRow   *row = state_unpack(PG_GETARG_BYTEA_PP(0));
-	Datum	   *ids = palloc((row->nsegments + 1) * sizeof(Datum));
+	PackedState packed = {0};
+	StateRow   *row;
+	Datum	   *ids;
 
+	state_open(&packed, PG_GETARG_BYTEA_PP(0));
+	row = state_unpack(&packed);
+	ids = palloc((row->nsegments + 1) * sizeof(Datum));
 	for (int i = 0; i < row->nsegments; i++)
 		ids[i] = Int32GetDatum(row->segments[i]);
 	PG_RETURN_ARRAYTYPE_P(construct_array(ids, row->nsegments, INT4OID, 4,

@@ -161,7 +161,8 @@ CREATE TABLE %1$I.contact_state (
 	due			timestamptz,
 	clock		timestamptz,
 	state		bytea
-) WITH (fillfactor = 80);	-- room for the next version of a row, so that indexes stay as they are
+) USING heap	-- as the engine looks at its rows where they lie
+WITH (fillfactor = 80);	-- room for the next version of a row, so that indexes stay as they are
 CREATE INDEX contact_state_due ON %1$I.contact_state (due) WHERE due IS NOT NULL;
 COMMENT ON TABLE %1$I.contact_state IS 'what the engine knows of each contact, one row each';
 COMMENT ON COLUMN %1$I.contact_state.contact IS 'key of the contact';
