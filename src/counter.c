@@ -25,7 +25,8 @@ int64		counter_value[COUNTERS];
 static const char *const counter_name[COUNTERS] = {
 	"events", "filters", "state reads", "state searches", "contacts settled",
 	"contacts decided", "segments evaluated", "scans", "states written",
-	"states overwritten", "memberships changed", "runs", "statements"
+	"states overwritten", "memberships changed", "runs", "further portions",
+	"statements"
 };
 
 /*

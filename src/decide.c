@@ -586,33 +586,43 @@ load_segments(Run *run)
  * instant, are no events of the future: the clock is moved on to them.
  */
 static void
-move_clock(Run *run)
+move_clock(Run *run, const Hit *hit, TimestampTz *now)
 {
-	TimestampTz now = 0;
-
-	if (run->clock_given || run->model->clock_by_tick)
+	if (hit->time <= run->clock || hit->dirty || run->clock_given ||
+		run->model->clock_by_tick)
 		return;
-	for (int i = 0; i < run->nworks; i++)
-	{
-		ListCell   *cell;
-
-		foreach(cell, run->works[i]->hits)
-		{
-			Hit		   *hit = lfirst(cell);
-
-			if (hit->time <= run->clock || hit->dirty)
-				continue;
-			if (now == 0)
-				now = GetCurrentTimestamp();
-			if (hit->time <= now)
-				run->clock = hit->time;
-		}
-	}
+	if (*now == 0)
+		*now = GetCurrentTimestamp();
+	if (hit->time <= *now)
+		run->clock = hit->time;
 }
 
 /*
- * decide_round: bring the contacts of the round up to date, and write down
- * their state and memberships.
+ * decide_move_clock: move the clock on to these events.
+ */
+void
+decide_move_clock(Run *run, Hit *const *hits, int count)
+{
+	TimestampTz now = 0;
+
+	for (int i = 0; i < count; i++)
+		move_clock(run, hits[i], &now);
+}
+
+static void
+move_clock_to_works(Run *run)
+{
+	TimestampTz now = 0;
+	ListCell   *cell;
+
+	for (int i = 0; i < run->nworks; i++)
+		foreach(cell, run->works[i]->hits)
+			move_clock(run, lfirst(cell), &now);
+}
+
+/*
+ * decide_round: bring the contacts in work up to date, and write down their
+ * states; note their memberships (member.c).
  */
 void
 decide_round(Run *run)
@@ -623,7 +633,7 @@ decide_round(Run *run)
 		prepare_drop_settled(run);
 	if (run->nworks == 0)
 		return;
-	move_clock(run);
+	move_clock_to_works(run);
 	prepare_exclude_shortcuts(run);
 	prepare_lock_contacts(run);
 
@@ -648,7 +658,6 @@ decide_round(Run *run)
 	}
 	record_states(run);
 	member_record(run);
-	score_write(run);
 }
 
 /*

@@ -137,5 +137,6 @@ enter_write(Run *run, int64 total)
 	}
 	record_states(run);
 	member_record(run);
+	member_write(run);
 	run->nworks = 0;
 }

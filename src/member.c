@@ -334,15 +334,28 @@ latest_text(LatestText *latest, const char *string)
 }
 
 /*
- * member_record: write who entered and left which segment in this round.
+ * Have room for the memberships of a round, as long as the run.
+ */
+static void
+begin_rows(Run *run)
+{
+	const Oid  *types;
+
+	if (run->entered != NULL)
+		return;
+	types = member_types(run->model);
+	run->entered = bulk_create(MEMBER_COLUMNS, types);
+	run->left = bulk_create(MEMBER_COLUMNS + 1, types);
+}
+
+/*
+ * member_record: note who of those in work entered and left which segment, until
+ * member_write.  Their keys must live until then.
  */
 void
 member_record(Run *run)
 {
-	Model	   *model = run->model;
-	const Oid  *types = member_types(model);
-	Bulk	   *entered = bulk_create(MEMBER_COLUMNS, types);
-	Bulk	   *left = bulk_create(MEMBER_COLUMNS + 1, types);
+	MemoryContext old = MemoryContextSwitchTo(run->context);
 	TimestampTz noticed = GetCurrentTimestamp();
 	LatestText	latest_cause = {0};
 	LatestText	latest_event = {0};
@@ -358,6 +371,7 @@ member_record(Run *run)
 
 		if (work->changes == NIL)
 			continue;
+		begin_rows(run);
 		values[MEMBER_ENTERED_AT] = TimestampTzGetDatum(work_clock(run, work));
 		values[MEMBER_NOTICED_AT] = TimestampTzGetDatum(noticed);
 		values[MEMBER_CONTACT] = work->contact;
@@ -375,12 +389,14 @@ member_record(Run *run)
 			MemberChange *change = lfirst(cell);
 
 			values[MEMBER_ID] =
-				Int64GetDatum(nextval_internal(model->segment_change, false));
+				Int64GetDatum(nextval_internal(run->model->segment_change,
+											   false));
 			values[MEMBER_SEGMENT] = Int32GetDatum(change->segment->id);
 			if (!change->entered)
 				values[MEMBER_NAME] = latest_text(&latest_name,
 												  change->segment->name);
-			bulk_add(change->entered ? entered : left, values, nulls);
+			bulk_add(change->entered ? run->entered : run->left, values,
+					 nulls);
 			counter_add(COUNT_MEMBERSHIPS, 1);
 			if (change->entered)
 				run->tally->entered++;
@@ -388,8 +404,21 @@ member_record(Run *run)
 				run->tally->left++;
 		}
 	}
-	write_left(model, left);
-	write_entered(model, entered);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * member_write: write the memberships that were noted.  The contacts are locked
+ * still.
+ */
+void
+member_write(Run *run)
+{
+	if (run->entered == NULL)
+		return;
+	write_left(run->model, run->left);
+	write_entered(run->model, run->entered);
+	run->entered = run->left = NULL;
 }
 
 /*

@@ -11,6 +11,7 @@
 #include "run.h"
 
 extern void member_record(Run *run);
+extern void member_write(Run *run);
 extern void member_forget(Model *model, Datum contacts, TimestampTz at,
 						  const char *cause);
 extern void member_forget_all(Model *model);

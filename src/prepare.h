@@ -10,7 +10,6 @@
 
 #include "run.h"
 
-extern bool prepare_gather_unsettled(Run *run, List *hits);
 extern void prepare_gather(Run *run, List *hits, List *changes);
 extern Work *prepare_append_work(Run *run, Datum contact);
 extern void prepare_sort(Run *run);

@@ -214,6 +214,29 @@ add_firings(FiringList *list, List *rules, Work *work, EventRef *event,
 	}
 }
 
+/*
+ * rule_may_fire: did a contact, which has been decided about, enter or leave
+ * what rules wait for, or have such an event?
+ */
+bool
+rule_may_fire(Run *run, const Work *work)
+{
+	ListCell   *cell;
+
+	foreach(cell, work->hits)
+		if (((Hit *) lfirst(cell))->rules)
+			return true;
+	foreach(cell, work->changes)
+	{
+		MemberChange *change = lfirst(cell);
+
+		if (network_segment_rules(run->model, change->segment,
+								  change->entered) != NIL)
+			return true;
+	}
+	return false;
+}
+
 static void
 gather_work_firings(Run *run, FiringList *list, Work *work)
 {

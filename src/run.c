@@ -47,8 +47,14 @@
 
 #include "counter.h"
 #include "evaluate.h"
+#include "gather.h"
+#include "member.h"
 #include "prepare.h"
+#include "score.h"
 #include "run.h"
+
+/* The first block of a portion's memory, which it keeps. */
+#define PORTION_SIZE (128 * 1024)
 
 /* The innermost run; life time: the outermost trigger's or API call's. */
 static Run *run_stack = NULL;
@@ -344,6 +350,65 @@ run_record_stage_changes(Run *run)
 }
 
 /*
+ * Keep the works of a portion from which more follows.
+ */
+static bool
+keep_works(Run *run, Work ***kept, int *nkept)
+{
+	int			before = *nkept;
+
+	*kept = repalloc_huge(*kept, mul_size(*nkept + run->nworks + 1,
+										  sizeof(Work *)));
+	for (int i = 0; i < run->nworks; i++)
+	{
+		Work	   *work = run->works[i];
+
+		if (work->scores != NIL || rule_may_fire(run, work))
+			(*kept)[(*nkept)++] = work;
+	}
+	return *nkept > before;
+}
+
+/*
+ * Decide about contacts portion by portion; the works are then those from which
+ * more follows.  Memory of the others is used again.
+ */
+static void
+decide_portions(Run *run, Gathering *gathering)
+{
+	MemoryContext round = run->round_context;
+	MemoryContext portion = NULL;
+	bool		more = gather_next(gathering);
+	Work	  **kept;
+	int			nkept = 0;
+
+	decide_round(run);
+	if (!more)
+		return;
+	kept = palloc(sizeof(Work *));
+	(void) keep_works(run, &kept, &nkept);
+	while (more)
+	{
+		if (portion == NULL)
+			portion = AllocSetContextCreate(round, "lifecycle portion",
+											ALLOCSET_DEFAULT_MINSIZE,
+											PORTION_SIZE, PORTION_SIZE * 8);
+		run->round_context = portion;
+		MemoryContextSwitchTo(portion);
+		more = gather_next(gathering);
+		decide_round(run);
+		MemoryContextSwitchTo(round);
+		run->round_context = round;
+		if (keep_works(run, &kept, &nkept))
+			portion = NULL;
+		else
+			MemoryContextReset(portion);
+	}
+	run->works = kept;
+	run->nworks = run->works_allocated = nkept;
+}
+
+/*
  * One round: take what was collected, and work it off.
  */
 static void
@@ -353,6 +418,7 @@ do_round(Run *run)
 	List	   *contact_changes = run->contact_changes;
 	List	   *stage_changes = run->stage_changes;
 	List	   *deal_changes = run->deal_changes;
+	Gathering  *gathering = NULL;
 	MemoryContext old;
 
 	run->hits = run->contact_changes = NIL;
@@ -368,12 +434,19 @@ do_round(Run *run)
 	run->works = palloc(run->works_allocated * sizeof(Work *));
 
 	run->settled_dropped = false;
-	if (contact_changes != NIL || stage_changes != NIL ||
-		deal_changes != NIL || !prepare_gather_unsettled(run, hits))
+	if (contact_changes == NIL && stage_changes == NIL && deal_changes == NIL)
+		gathering = gather_begin(run, hits);
+	if (gathering != NULL)
+		decide_portions(run, gathering);
+	else
+	{
 		prepare_gather(run, hits, contact_changes);
-	rule_gather(run, stage_changes, deal_changes);
-	company_gather(run, stage_changes);
-	decide_round(run);
+		rule_gather(run, stage_changes, deal_changes);
+		company_gather(run, stage_changes);
+		decide_round(run);
+	}
+	member_write(run);
+	score_write(run);
 	if (run->nworks > 0 || stage_changes != NIL || deal_changes != NIL)
 	{
 		run_record_stage_changes(run);

@@ -216,7 +216,8 @@ typedef struct Run
 {
 	Model	   *model;
 	MemoryContext context;		/* of the run */
-	MemoryContext round_context;	/* reset after each round */
+	MemoryContext round_context;	/* of the contacts in work; reset after each
+									 * round */
 	struct Run *outer;
 	SubTransactionId subid;		/* in which it was started */
 	TimestampTz clock;
@@ -242,7 +243,7 @@ typedef struct Run
 	List	   *only_segments;	/* ids: CONTACT_REBUILT is for these only, and
 								 * states that need not change are not written */
 
-	/* The round in work. */
+	/* The round in work; of a large one a portion (gather.c). */
 	int			nworks;
 	int			works_allocated;
 	Work	  **works;			/* sorted by contact */
@@ -250,6 +251,8 @@ typedef struct Run
 	bool		settled_dropped;	/* contacts for whom nothing can change are
 									 * left out already */
 	bool		companies_read;	/* the works have their companies' rows */
+	Bulk	   *entered;		/* memberships of the round, to be written by */
+	Bulk	   *left;			/* member_write; NULL: none */
 	List	   *actions;		/* of Action *, see rule.h */
 	bool		applying;		/* our own statements write application tables */
 	bool		arriving;		/* events that just came get their contact */
@@ -303,6 +306,7 @@ work_clock(const Run *run, const Work *work)
 
 /* decide.c: what the changes mean for each contact */
 extern void decide_round(Run *run);
+extern void decide_move_clock(Run *run, Hit *const *hits, int count);
 extern Work *decide_look_at(Run *run, Datum contact, const char *text);
 extern bool decide_is_member(Run *run, Datum contact, const char *text,
 							 int segment);
@@ -346,6 +350,7 @@ extern void company_gather(Run *run, List *stage_changes);
 extern void company_lead(Run *run, List *stage_changes);
 
 /* rule.c and action.c: what follows */
+extern bool rule_may_fire(Run *run, const Work *work);
 extern void rule_gather(Run *run, List *stage_changes, List *deal_changes);
 extern void rule_fire_all(Run *run, List *stage_changes, List *deal_changes);
 extern void action_apply(Run *run, List *stage_changes);
