@@ -18,10 +18,10 @@ BEGIN
 	EXECUTE format('ALTER TABLE %I.contacts ADD heat numeric', model);
 	PERFORM lifecycle_add_segment(model, 'Twice', $p$did('Used', times => 2)$p$);
 	PERFORM lifecycle_add_segment(model, 'Lately', $p$did('Used', within => '7 days')$p$);
-	PERFORM lifecycle_add_segment(model, 'Paid much', $p$event_sum('Paid', (properties->>'price')::numeric) > 100$p$, stage => 'Customer');
+	PERFORM lifecycle_add_segment(model, 'Paid much', $p$event_sum('Paid', (properties->>'price')::numeric) > 30$p$, stage => 'Customer');
 	PERFORM lifecycle_add_segment(model, 'Tried', $p$did('Used') AND NOT did('Paid')$p$, stage => 'MQL');
-	PERFORM lifecycle_add_segment(model, 'Loyal', $p$in_segment('Twice') AND company.industry = 'Forestry' AND event_distinct('Paid', properties->>'price') >= 1$p$);
-	PERFORM lifecycle_add_segment(model, 'Wrong', $p$10 / (event_count('Paid') - 3) > 4$p$);
+	PERFORM lifecycle_add_segment(model, 'Loyal', $p$in_segment('Twice') AND company.industry = 'Forestry' AND did('Paid')$p$);
+	PERFORM lifecycle_add_segment(model, 'Wrong', $p$did('Used') AND 1 / (id % 50) > 0$p$);
 	PERFORM lifecycle_add_score(model, 'Heat', cap => 100, column_name => 'heat');
 	PERFORM lifecycle_add_score_rule(model, 'Heat', 'Uses', 5, event => 'Used');
 	EXECUTE format('INSERT INTO %I.companies (id, name, industry) SELECT i, ''Company '' || i, (ARRAY[''Forestry'', ''Fishing''])[i %% 2 + 1] FROM generate_series(1, 20) i', model);
@@ -40,7 +40,7 @@ SELECT i / 900, i * 7919 % 450 + 1,
 	(ARRAY['Used', 'Paid', 'Used', 'Meeting Booked', 'Other', 'Paid', 'Used'])[i % 7 + 1],
 	timestamptz '2024-01-02 00:00+00' + i % 900 * interval '10 minutes',
 	CASE WHEN i % 7 IN (1, 5) THEN jsonb_build_object('price', i % 60) ELSE '{}' END
-FROM generate_series(0, 2699) i;
+FROM generate_series(0, 3599) i;
 
 CREATE PROCEDURE pg_temp.insert_both(of_statement integer) LANGUAGE plpgsql AS $$
 DECLARE
@@ -94,6 +94,12 @@ CALL pg_temp.insert_both(2);
 SELECT * FROM pg_temp.differences();
 SELECT kind, count(*), count(DISTINCT fact) FROM pg_temp.facts('portion') GROUP BY 1 ORDER BY 1;
 SELECT count(*) AS due FROM portion.contact_state WHERE due <= '2024-01-14 00:00+00';
+
+-- events must be read: all at once
+SELECT lifecycle_add_segment('portion', 'Various', $$event_distinct('Paid', properties->>'price') >= 2$$);
+SELECT lifecycle_add_segment('portion_each', 'Various', $$event_distinct('Paid', properties->>'price') >= 2$$);
+CALL pg_temp.insert_both(3);
+SELECT * FROM pg_temp.differences();
 
 SELECT * FROM lifecycle_verify('portion');
 SELECT * FROM lifecycle_verify('portion_each');

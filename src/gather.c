@@ -22,13 +22,17 @@
  * and the lock is stepped in its portion; if rules write its company then,
  * that is locked before the contacts of later portions.
  *
+ * So is one with a contact for whom events must be read: one statement does that
+ * for all contacts that need the same atom (decide.c).
+ *
  * All contacts have the statement's clock, which is moved on to its latest event
  * beforehand.  It differs only if a state has a later one, which another
  * transaction gave it: then this contact and those after it have that one.
  *
- * The share locks of the stripes are taken for all contacts, and states are
- * looked at on one snapshot after that (prepare.c); who is not settled is looked
- * at again under his lock.
+ * The share locks of the stripes are taken for all contacts at first, and states
+ * are looked at on one snapshot after that, which is right for later portions
+ * too: as long as we hold the locks, others can only make more of a state
+ * settled (prepare.c).  Who is not settled is looked at again under his lock.
  *
  *-------------------------------------------------------------------------
  */
@@ -43,10 +47,7 @@
 #include "prepare.h"
 #include "settled.h"
 
-/*
- * Contacts of a portion: what is kept of them has room in a cache of a quarter of
- * a megabyte.
- */
+/* Contacts of a portion; see docs/performance.md. */
 #define PORTION 128
 
 /* The states of so few are not worth a memory context of their own. */
@@ -262,12 +263,42 @@ gather_some(Gathering *gathering, int count)
 	return gathering->next < gathering->ncontacts;
 }
 
+/*
+ * Does an event that matches the atom make it be computed from the events?
+ */
 static bool
-one_is_due(const Run *run)
+asks_events(const Atom *atom)
+{
+	return atom->method == METHOD_SCAN ||
+		(atom->method == METHOD_WINDOW && atom->spec->times > 1);
+}
+
+/*
+ * Is a contact due, or will the events be asked for it?
+ */
+static bool
+needs_all(const Run *run, const Work *work)
+{
+	ListCell   *cell;
+
+	if (work->seen != NULL && work->seen->due <= run->clock)
+		return true;
+	foreach(cell, work->hits)
+	{
+		Hit		   *hit = lfirst(cell);
+
+		for (int i = 0; i < hit->natoms; i++)
+			if (asks_events(hit->atoms[i]))
+				return true;
+	}
+	return false;
+}
+
+static bool
+one_needs_all(const Run *run)
 {
 	for (int i = 0; i < run->nworks; i++)
-		if (run->works[i]->seen != NULL &&
-			run->works[i]->seen->due <= run->clock)
+		if (needs_all(run, run->works[i]))
 			return true;
 	return false;
 }
@@ -290,7 +321,7 @@ gather_next(Gathering *gathering)
 		if (!gathering->clock_moved)
 			decide_move_clock(run, gathering->hits, gathering->nhits);
 		gathering->clock_moved = true;
-		if (!one_is_due(run))
+		if (!one_needs_all(run))
 			return true;
 		(void) gather_some(gathering, gathering->ncontacts);
 	}

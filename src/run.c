@@ -7,7 +7,8 @@
  * The outermost of them starts a run and works it off at the end of its
  * statement, in rounds: decide about each contact (decide.c, evaluate.c),
  * write it down (record.c), let rules fire (rule.c), write what they want
- * (action.c).  These writes fire the same triggers again, which find the run
+ * (action.c).  New events of many contacts are decided about in portions
+ * (gather.c).  These writes fire the same triggers again, which find the run
  * and only add to it; that is the next round.  Rounds are bounded by the
  * setting max_cascade.
  *
@@ -50,8 +51,8 @@
 #include "gather.h"
 #include "member.h"
 #include "prepare.h"
-#include "score.h"
 #include "run.h"
+#include "score.h"
 
 /* The first block of a portion's memory, which it keeps. */
 #define PORTION_SIZE (128 * 1024)
