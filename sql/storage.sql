@@ -222,3 +222,22 @@ SELECT lifecycle_drop('store', true);
 DROP TABLE store_seen;
 DROP FUNCTION store_see();
 DROP ROLE lifecycle_store_inserter;
+
+-- a state that its owner has damaged, or taken away, is an error that says what helps
+SELECT lifecycle_create('storage_damaged', 'empty');
+SELECT lifecycle_add_segment('storage_damaged', 'Twice', $$did('Did', times => 2)$$);
+INSERT INTO storage_damaged.contacts (id) VALUES (1), (2);
+INSERT INTO storage_damaged.events (contact_id, name) VALUES (1, 'Did'), (2, 'Did'), (2, 'Did');
+UPDATE storage_damaged.contact_state SET state = NULL WHERE contact = 1;
+UPDATE storage_damaged.contact_state SET state = '\x0200ffffffffff' WHERE contact = 2;
+INSERT INTO storage_damaged.events (contact_id, name) VALUES (1, 'Did');
+INSERT INTO storage_damaged.events (contact_id, name) VALUES (2, 'Did');
+INSERT INTO storage_damaged.events (contact_id, name) VALUES (1, 'Did'), (2, 'Did');
+SELECT * FROM lifecycle_verify('storage_damaged');
+DELETE FROM storage_damaged.contact_state;
+SELECT lifecycle_rebuild('storage_damaged') > 0 AS rebuilt;
+SELECT segment, contact FROM storage_damaged.segment_member ORDER BY 1, 2;
+SELECT * FROM lifecycle_verify('storage_damaged');
+INSERT INTO storage_damaged.events (contact_id, name) VALUES (1, 'Did');
+SELECT segment, contact FROM storage_damaged.segment_member ORDER BY 1, 2;
+SELECT lifecycle_drop('storage_damaged');

@@ -9,9 +9,9 @@
 #define LIFECYCLE_FIND_H
 
 #include "access/genam.h"
+#include "access/htup.h"
 #include "access/relscan.h"
 #include "access/skey.h"
-#include "executor/tuptable.h"
 #include "storage/buf.h"
 #include "utils/snapshot.h"
 

@@ -27,7 +27,7 @@
  *
  * All contacts have the statement's clock, which is moved on to its latest event
  * beforehand.  It differs only if a state has a later one, which another
- * transaction gave it: then this contact and those after it have that one.
+ * transaction gave it: then its portion and those after it have that one.
  *
  * The share locks of the stripes are taken for all contacts at first, and states
  * are looked at on one snapshot after that, which is right for later portions

@@ -62,7 +62,7 @@ damaged(void)
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
 			 errmsg("state of a contact is damaged"),
-			 errhint("Use lifecycle_rebuild.")));
+			 errhint("Delete the contact's row of contact_state, or all rows, and use lifecycle_rebuild.")));
 }
 
 static inline uint64
@@ -169,20 +169,24 @@ state_new(int known)
 
 /*
  * state_open: a state from its bytea, which stays where it is; raises XX001 if it
- * is damaged.  What only its row says is left to the caller.
+ * is damaged, or NULL.  What only its row says is left to the caller.
  */
 void
 state_open(PackedState *packed, const bytea *bytes)
 {
-	const uint8 *at = (const uint8 *) VARDATA_ANY(bytes);
-	const uint8 *end = at + VARSIZE_ANY_EXHDR(bytes);
+	const uint8 *at;
+	const uint8 *end;
 	uint64		natoms;
 
+	if (bytes == NULL)
+		damaged();
+	at = (const uint8 *) VARDATA_ANY(bytes);
+	end = at + VARSIZE_ANY_EXHDR(bytes);
 	if (end - at < 2 || at[0] != STATE_VERSION)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("state of a contact has an unknown version"),
-				 errhint("Use lifecycle_rebuild.")));
+				 errhint("Delete the contact's row of contact_state, or all rows, and use lifecycle_rebuild.")));
 	packed->orphan = (at[1] & STATE_ORPHAN) != 0;
 	at += 2;
 	packed->known = (int) get_varint(&at, end);

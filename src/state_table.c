@@ -107,7 +107,7 @@ open_found(StateReader *reader, PackedState *packed)
 	Datum		value;
 
 	value = heap_getattr(row, ATTR_STATE, desc, &isnull);
-	state_open(packed, DatumGetByteaPP(value));
+	state_open(packed, isnull ? NULL : DatumGetByteaPP(value));
 	value = heap_getattr(row, ATTR_CLOCK, desc, &isnull);
 	packed->clock = isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
 	value = heap_getattr(row, ATTR_DUE, desc, &isnull);
