@@ -33,7 +33,6 @@
 #include "utils/memutils.h"
 
 #include "counter.h"
-#include "find.h"
 #include "lock.h"
 #include "prepare.h"
 #include "settled.h"
