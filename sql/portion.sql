@@ -101,6 +101,18 @@ SELECT lifecycle_add_segment('portion_each', 'Various', $$event_distinct('Paid',
 CALL pg_temp.insert_both(3);
 SELECT * FROM pg_temp.differences();
 
+-- and what plain SQL says
+WITH expected (segment, contact) AS (
+	SELECT 'Twice', contact_id FROM portion.events WHERE name = 'Used' GROUP BY 2 HAVING count(*) >= 2
+	UNION ALL SELECT DISTINCT 'Lately', contact_id FROM portion.events WHERE name = 'Used' AND occurred_at > '2024-01-07 00:00+00' AND occurred_at <= '2024-01-14 00:00+00'
+	UNION ALL SELECT 'Paid much', contact_id FROM portion.events WHERE name = 'Paid' GROUP BY 2 HAVING sum((properties->>'price')::numeric) > 30
+	UNION ALL SELECT 'Tried', contact_id FROM portion.events GROUP BY 2 HAVING bool_or(name = 'Used') AND NOT bool_or(name = 'Paid')
+	UNION ALL SELECT 'Various', contact_id FROM portion.events WHERE name = 'Paid' GROUP BY 2 HAVING count(DISTINCT properties->>'price') >= 2
+), actual AS (
+	SELECT segment, contact FROM portion.segment_member WHERE segment NOT IN ('Loyal', 'Wrong')
+)
+SELECT (SELECT count(*) FROM expected) AS expected, (SELECT count(*) FROM (TABLE expected EXCEPT TABLE actual) a) AS missing,
+	(SELECT count(*) FROM (TABLE actual EXCEPT TABLE expected) b) AS "too many";
 SELECT * FROM lifecycle_verify('portion');
 SELECT * FROM lifecycle_verify('portion_each');
 

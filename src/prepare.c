@@ -175,17 +175,6 @@ work_is_settled(Run *run, StateReader *reader, const Work *work)
 }
 
 static bool
-has_rule_hit(const Work *work)
-{
-	ListCell   *cell;
-
-	foreach(cell, work->hits)
-		if (((Hit *) lfirst(cell))->rules)
-			return true;
-	return false;
-}
-
-static bool
 has_dirty_hit(const Work *work)
 {
 	ListCell   *cell;
@@ -272,7 +261,7 @@ prepare_drop_settled(Run *run)
 			MemoryContextSwitchTo(old);
 			MemoryContextReset(scratch);
 		}
-		if (work->touched || has_rule_hit(work))
+		if (work->touched || rule_has_hit(work))
 			run->works[kept++] = work;
 	}
 	state_end_read(reader);

@@ -215,17 +215,30 @@ add_firings(FiringList *list, List *rules, Work *work, EventRef *event,
 }
 
 /*
- * rule_may_fire: did a contact, which has been decided about, enter or leave
- * what rules wait for, or have such an event?
+ * rule_has_hit: has a contact an event that rules wait for?
  */
 bool
-rule_may_fire(Run *run, const Work *work)
+rule_has_hit(const Work *work)
 {
 	ListCell   *cell;
 
 	foreach(cell, work->hits)
 		if (((Hit *) lfirst(cell))->rules)
 			return true;
+	return false;
+}
+
+/*
+ * rule_may_fire: the same of a contact that has been decided about, or did it
+ * enter or leave what rules wait for?
+ */
+bool
+rule_may_fire(Run *run, const Work *work)
+{
+	ListCell   *cell;
+
+	if (rule_has_hit(work))
+		return true;
 	foreach(cell, work->changes)
 	{
 		MemberChange *change = lfirst(cell);

@@ -350,6 +350,7 @@ extern void company_gather(Run *run, List *stage_changes);
 extern void company_lead(Run *run, List *stage_changes);
 
 /* rule.c and action.c: what follows */
+extern bool rule_has_hit(const Work *work);
 extern bool rule_may_fire(Run *run, const Work *work);
 extern void rule_gather(Run *run, List *stage_changes, List *deal_changes);
 extern void rule_fire_all(Run *run, List *stage_changes, List *deal_changes);
