@@ -188,6 +188,37 @@ INSERT INTO crm.events (contact_id) VALUES (21);
 SELECT * FROM standing WHERE id IN (21, 22);
 SELECT * FROM pg_temp.wrong();
 
+-- A key that was merged is a contact again, and has events of its own; when it
+-- goes, they are the survivor's.  So are those that come while the survivor is
+-- not there, once it is back.
+INSERT INTO crm.contacts (id, email) SELECT i, 'again' || i FROM generate_series(41, 45) AS i;
+SELECT lifecycle_merge('crm', 41, 42) IS NOT NULL AND lifecycle_merge('crm', 42, 43) IS NOT NULL AS merged;
+INSERT INTO crm.contacts (id) VALUES (41), (42);
+INSERT INTO crm.events (contact_id, name) VALUES (41, 'Read'), (42, 'Read'), (42, 'Asked'), (43, 'Read');
+SELECT * FROM standing WHERE id IN (41, 42, 43);
+SELECT * FROM pg_temp.wrong();
+DELETE FROM crm.contacts WHERE id = 42;
+SELECT * FROM standing WHERE id IN (41, 42, 43);
+SELECT * FROM pg_temp.wrong();
+-- nobody is left, and one after the other comes
+DELETE FROM crm.contacts WHERE id IN (41, 43);
+INSERT INTO crm.events (contact_id, name) VALUES (41, 'Read'), (42, 'Read'), (43, 'Left');
+SELECT * FROM pg_temp.wrong();
+INSERT INTO crm.contacts (id) VALUES (43), (46);
+SELECT * FROM standing WHERE id BETWEEN 41 AND 46;
+SELECT * FROM pg_temp.wrong();
+-- a key that changes is gone too, and another has come; rolled back, none has
+INSERT INTO crm.contacts (id) VALUES (41);
+INSERT INTO crm.events (contact_id, name) VALUES (41, 'Left');
+BEGIN;
+DELETE FROM crm.contacts WHERE id = 41;
+SELECT * FROM standing WHERE id IN (41, 43);
+ROLLBACK;
+UPDATE crm.contacts SET id = 47 WHERE id = 41;
+SELECT * FROM standing WHERE id IN (41, 43, 47);
+SELECT * FROM pg_temp.wrong();
+SELECT count(*) FROM crm.problem;
+
 --
 -- 4. Forgetting
 --

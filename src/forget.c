@@ -31,6 +31,7 @@
 #include "utils/lsyscache.h"
 
 #include "merge.h"
+#include "survivor.h"
 
 PG_FUNCTION_INFO_V1(lifecycle_forget);
 
@@ -405,7 +406,7 @@ lifecycle_forget(PG_FUNCTION_ARGS)
 	SPI_connect();
 	model_use(model);
 	merge_settle(model, &contact, 1, NULL);
-	survivor = identity_survivor(model, contact);
+	survivor = survivor_of(model, contact);
 	if (key_compare(&model->contact_key, survivor, contact) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

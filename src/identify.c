@@ -21,6 +21,7 @@
 #include "utils/builtins.h"
 
 #include "merge.h"
+#include "survivor.h"
 
 PG_FUNCTION_INFO_V1(lifecycle_identify);
 
@@ -114,7 +115,7 @@ lifecycle_identify(PG_FUNCTION_ARGS)
 	SPI_connect();
 	model_use(model);
 	merge_settle(model, &merge.into, 1, id);
-	merge.into = identity_survivor(model, merge.into);
+	merge.into = survivor_of(model, merge.into);
 	merge_settle(model, &merge.into, 1, NULL);
 	hold_contact(&merge);
 	moved = merge_stranger(&merge, id);

@@ -5,8 +5,8 @@
  *
  * An event may come without a contact and with an anonymous id.  It is
  * stored, and counts for nobody until the id is somebody's: the model's table
- * identity says whose.  An event of a contact that was merged into another
- * (table contact_merge) is the survivor's.
+ * identity says whose.  An event of a contact that was merged into another is
+ * the survivor's (survivor.c).
  *
  * Both are put right by the AFTER trigger of the INSERT, which updates the
  * contact of such rows as the owner of the table.  A BEFORE trigger could
@@ -47,6 +47,7 @@
 #include "utils/memutils.h"
 
 #include "identity.h"
+#include "survivor.h"
 
 PG_FUNCTION_INFO_V1(identify_strangers);
 
@@ -312,10 +313,16 @@ unknown_ids(char **ids, int count, int *unknown)
 }
 
 /*
- * Give events to contacts: the rows (old value, contact) just looked up.
+ * identity_give: give events to contacts, the rows (old value, contact) just
+ * looked up.
+ *
+ * Old values are contacts (PLAN_STRAY_EVENTS) or anonymous ids
+ * (PLAN_ANONYMOUS_EVENTS).  `fresh` events are new to whom they are given.
+ * Updates the events as the owner of their table, whose triggers may raise
+ * anything.
  */
-static void
-give_events(Run *run, PlanId id, bool fresh)
+void
+identity_give(Run *run, PlanId id, bool fresh)
 {
 	Model	   *model = run->model;
 	AppTable   *events = &model->table[EVENTS];
@@ -407,69 +414,6 @@ contacts_of(Run *run, Transition *rows)
 	return key_array(key, keys, count);
 }
 
-/*
- * Those of these contacts that were merged into others: rows (contact,
- * survivor) in SPI_tuptable.  A key that has a contact again is nobody
- * else's, and if the last survivor was deleted there is none.
- */
-static uint64
-look_up_survivors(Model *model, Datum contacts)
-{
-	UserSpan	span;
-	uint64		rows;
-
-	if (model->plan[PLAN_SURVIVORS] == NULL)
-	{
-		char	   *exists = psprintf("EXISTS (SELECT FROM %s AS x"
-									  " WHERE x.%s OPERATOR(pg_catalog.=) ",
-									  model->table[CONTACTS].name,
-									  model->table[CONTACTS].column[ROLE_KEY].quoted);
-
-		model->plan[PLAN_SURVIVORS] =
-			query_prepare(psprintf("WITH RECURSIVE link (start, contact,"
-								   " depth) AS ("
-								   "SELECT k, k, 0 FROM pg_catalog.unnest($1)"
-								   " AS k"
-								   " UNION ALL"
-								   " SELECT l.start, m.into_contact,"
-								   " l.depth OPERATOR(pg_catalog.+) 1"
-								   " FROM link AS l CROSS JOIN LATERAL"
-								   " (SELECT c.into_contact FROM"
-								   " %s.contact_merge AS c"
-								   " WHERE c.from_contact"
-								   " OPERATOR(pg_catalog.=) l.contact"
-								   " AND c.undone_at IS NULL AND NOT"
-								   " %sc.from_contact)"
-								   " ORDER BY c.id DESC LIMIT 1) AS m"
-								   " WHERE l.depth OPERATOR(pg_catalog.<)"
-								   " 1000)"
-								   " SELECT l.start, l.contact FROM link AS l"
-								   " WHERE l.depth OPERATOR(pg_catalog.>) 0"
-								   " AND %sl.contact)",
-								   model->schema, exists, exists), 1,
-						  &model->contact_key.array);
-	}
-	span_write(&span, model->owner);
-	rows = query_execute(model->plan[PLAN_SURVIVORS], &contacts, NULL);
-	span_end(&span);
-	return rows;
-}
-
-/*
- * identity_survivor: the contact that this one was merged into, if any, in
- * the current memory context; else itself.  The caller is connected to SPI.
- */
-Datum
-identity_survivor(Model *model, Datum contact)
-{
-	bool		isnull;
-
-	if (look_up_survivors(model, key_array(&model->contact_key, &contact,
-										   1)) == 0)
-		return contact;
-	return key_copy(&model->contact_key, query_value(0, 2, &isnull));
-}
-
 static int
 compare_keys(const void *a, const void *b, void *key)
 {
@@ -526,7 +470,7 @@ resolve_ids(Run *run, char **ids, int count, bool new, bool fresh)
 		rows = look_up(model, array);
 	}
 	if (rows > 0)
-		give_events(run, PLAN_ANONYMOUS_EVENTS, fresh);
+		identity_give(run, PLAN_ANONYMOUS_EVENTS, fresh);
 }
 
 /*
@@ -553,10 +497,10 @@ identity_settle(Run *run, Arrivals *arrivals, Transition *rows, bool inserted,
 	{
 		Datum		contacts = contacts_of(run, rows);
 
-		if (look_up_survivors(model, contacts) > 0)
+		if (survivor_look_up(model, contacts) > 0)
 		{
 			drop_hits(run, hits_before);
-			give_events(run, PLAN_STRAY_EVENTS, fresh);
+			identity_give(run, PLAN_STRAY_EVENTS, fresh);
 		}
 	}
 	if (arrivals->nids > 0)

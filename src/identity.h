@@ -24,7 +24,7 @@ extern void identity_note(Run *run, Arrivals *arrivals, TupleTableSlot *slot,
 						  Datum contact, bool isnull);
 extern void identity_settle(Run *run, Arrivals *arrivals, Transition *rows,
 							bool inserted, int hits_before);
-extern Datum identity_survivor(Model *model, Datum contact);
+extern void identity_give(Run *run, PlanId id, bool fresh);
 extern Datum identity_ids(char **ids, int count);
 
 #endif							/* LIFECYCLE_IDENTITY_H */

@@ -9,7 +9,7 @@
  * they would see a user's, and one run (cause: merge) decides about both
  * contacts at the end.  The table contact_merge keeps what moved, so that
  * lifecycle_unmerge (unmerge.c) can move it back, and so that events that
- * still come for the old key find the survivor (identity.c).
+ * still come for the old key find the survivor (identity.c, survivor.c).
  *
  * Histories stay with the key that they are of.
  *
@@ -41,6 +41,7 @@
 
 #include "merge.h"
 #include "stage.h"
+#include "survivor.h"
 
 PG_FUNCTION_INFO_V1(lifecycle_merge);
 
@@ -166,7 +167,7 @@ void
 merge_no_contact(Merge *merge, Datum contact, const char *text)
 {
 	Model	   *model = merge->model;
-	Datum		survivor = identity_survivor(model, contact);
+	Datum		survivor = survivor_of(model, contact);
 	bool		merged = key_compare(&model->contact_key, survivor,
 									 contact) != 0;
 

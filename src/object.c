@@ -40,6 +40,7 @@
 
 #include "import.h"
 #include "rule.h"
+#include "survivor.h"
 
 PG_FUNCTION_INFO_V1(contacts_check);
 PG_FUNCTION_INFO_V1(contacts_insert);
@@ -412,6 +413,13 @@ changed_columns(Run *run, TupleTableSlot *old, TupleTableSlot *new,
 	return result;
 }
 
+typedef struct Keys
+{
+	Datum	   *key;
+	int			count;
+	int			allocated;
+} Keys;
+
 /* What a statement trigger works with. */
 typedef struct Changes
 {
@@ -420,31 +428,31 @@ typedef struct Changes
 	Transition *old_rows;
 	Transition *new_rows;
 	Bitmapset  *columns;		/* those that segments look at */
-	Datum	   *gone;			/* keys of deleted contacts, or of companies
-								 * whose contacts must look again */
-	int			ngone;
-	int			gone_allocated;
-	List	   *deleted;		/* of Datum *, the keys of deleted rows */
+	Keys		deleted;
+	Keys		came;			/* contacts, if any were ever merged */
+	Keys		seen_anew;		/* companies whose contacts must look again */
 } Changes;
 
+/*
+ * Add the key of a row; it lives as long as the run.
+ */
 static void
-add_gone(Changes *changes, TupleTableSlot *old)
+add_key(Changes *changes, Keys *keys, TupleTableSlot *row)
 {
 	Run		   *run = changes->run;
 	KeyType    *key = object_key(run->model, changes->kind);
 	bool		isnull;
-	Datum		value = slot_key(old, &run->model->table[changes->kind].column[ROLE_KEY],
+	Datum		value = slot_key(row, &run->model->table[changes->kind].column[ROLE_KEY],
 								 key, &isnull);
 
-	if (changes->ngone == changes->gone_allocated)
+	if (keys->count == keys->allocated)
 	{
-		changes->gone_allocated = Max(16, changes->gone_allocated * 2);
-		changes->gone = changes->gone == NULL ?
-			palloc(changes->gone_allocated * sizeof(Datum)) :
-			repalloc_huge(changes->gone, mul_size(changes->gone_allocated,
-												  sizeof(Datum)));
+		keys->allocated = Max(16, keys->allocated * 2);
+		keys->key = keys->key == NULL ?
+			palloc(keys->allocated * sizeof(Datum)) :
+			repalloc_huge(keys->key, mul_size(keys->allocated, sizeof(Datum)));
 	}
-	changes->gone[changes->ngone++] = run_copy_key(run, key, value);
+	keys->key[keys->count++] = run_copy_key(run, key, value);
 }
 
 static void
@@ -457,24 +465,24 @@ inserted_row(Changes *changes, TupleTableSlot *new)
 	if (changes->kind == COMPANIES)
 	{
 		if (!run->model->company_key_checked)
-			add_gone(changes, new);
+			add_key(changes, &changes->seen_anew, new);
+		return;
 	}
-	else
-		(void) run_add_contact(run, CONTACT_INSERTED,
-							   slot_key(new,
-										&run->model->table[CONTACTS].column[ROLE_KEY],
-										&run->model->contact_key, &isnull));
+	(void) run_add_contact(run, CONTACT_INSERTED,
+						   slot_key(new,
+									&run->model->table[CONTACTS].column[ROLE_KEY],
+									&run->model->contact_key, &isnull));
+	if (survivor_may_matter(run->model))
+		add_key(changes, &changes->came, new);
 }
 
 static void
 deleted_row(Changes *changes, TupleTableSlot *old)
 {
-	Datum	   *key = palloc(sizeof(Datum));
-
 	add_stage_change(changes->run, changes->kind, old, NULL);
-	add_gone(changes, old);
-	*key = changes->gone[changes->ngone - 1];
-	changes->deleted = lappend(changes->deleted, key);
+	add_key(changes, &changes->deleted, old);
+	if (changes->kind == COMPANIES)
+		add_key(changes, &changes->seen_anew, old);
 }
 
 static void
@@ -500,7 +508,7 @@ updated_row(Changes *changes, TupleTableSlot *old, TupleTableSlot *new)
 	if (changes->kind == CONTACTS)
 		run_add_contact(run, CONTACT_UPDATED, value)->columns = columns;
 	else
-		add_gone(changes, new);
+		add_key(changes, &changes->seen_anew, new);
 }
 
 /*
@@ -585,20 +593,36 @@ collect_changes(Changes *changes)
 	}
 }
 
-/*
- * Nobody has to do anything about rows that are not there any more.
- */
 static void
-forget_tasks(Changes *changes)
+contacts_changed(Changes *changes, bool outermost)
 {
-	Datum	   *keys = palloc((list_length(changes->deleted) + 1) *
-							  sizeof(Datum));
-	ListCell   *cell;
+	Run		   *run = changes->run;
+	Keys	   *deleted = &changes->deleted;
+	Keys	   *came = &changes->came;
+	KeyType    *key = &run->model->contact_key;
 
-	foreach(cell, changes->deleted)
-		keys[foreach_current_index(cell)] = *(Datum *) lfirst(cell);
-	task_forget(changes->run->model, changes->kind, keys,
-				list_length(changes->deleted));
+	/* this is before run_work, which finds out the clock */
+	if (outermost && deleted->count > 0)
+		run->clock = run_clock(run->model);
+	record_forget_contacts(run, deleted->key, deleted->count);
+	if (deleted->count + came->count > 0 && survivor_may_matter(run->model))
+		survivor_follow(run, key_array(key, deleted->key, deleted->count),
+						key_array(key, came->key, came->count));
+}
+
+static void
+companies_changed(Changes *changes, bool deleted)
+{
+	Model	   *model = changes->run->model;
+	Keys	   *anew = &changes->seen_anew;
+
+	add_contacts_of(changes->run, anew->key, anew->count, changes->columns,
+					changes->old_rows == NULL);
+	if (deleted)
+		record_forget_history(model, COMPANIES,
+							  key_array(&model->company_key,
+										changes->deleted.key,
+										changes->deleted.count));
 }
 
 /*
@@ -633,22 +657,12 @@ statement(TriggerData *trigdata, TableKind kind)
 											model, kind, map);
 	collect_changes(&changes);
 	if (kind == CONTACTS)
-	{
-		/* this is before run_work, which finds out the clock */
-		if (outermost && changes.ngone > 0)
-			changes.run->clock = run_clock(model);
-		record_forget_contacts(changes.run, changes.gone, changes.ngone);
-	}
+		contacts_changed(&changes, outermost);
 	else
-	{
-		add_contacts_of(changes.run, changes.gone, changes.ngone,
-						changes.columns, changes.old_rows == NULL);
-		if (TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
-			record_forget_history(model, COMPANIES,
-								  key_array(&model->company_key, changes.gone,
-											changes.ngone));
-	}
-	forget_tasks(&changes);
+		companies_changed(&changes,
+						  TRIGGER_FIRED_BY_DELETE(trigdata->tg_event));
+	if (changes.deleted.count > 0)
+		task_forget(model, kind, changes.deleted.key, changes.deleted.count);
 	if (changes.old_rows != NULL)
 		transition_end(changes.old_rows);
 	if (changes.new_rows != NULL)
