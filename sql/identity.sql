@@ -218,6 +218,17 @@ UPDATE crm.contacts SET id = 47 WHERE id = 41;
 SELECT * FROM standing WHERE id IN (41, 43, 47);
 SELECT * FROM pg_temp.wrong();
 SELECT count(*) FROM crm.problem;
+-- what came where no trigger saw it is found, and repaired, along the chain: 42 was
+-- merged once more, and the later merge counts
+INSERT INTO crm.contacts (id) VALUES (42);
+SELECT lifecycle_merge('crm', 42, 44) IS NOT NULL AS merged;
+SET session_replication_role = replica;
+INSERT INTO crm.events (contact_id, name) VALUES (41, 'Read'), (42, 'Asked');
+RESET session_replication_role;
+SELECT what, key, computed FROM lifecycle_verify('crm') ORDER BY key;
+SELECT lifecycle_rebuild('crm') > 0 AS rebuilt;
+SELECT * FROM standing WHERE id BETWEEN 41 AND 44;
+SELECT * FROM pg_temp.wrong();
 
 --
 -- 4. Forgetting

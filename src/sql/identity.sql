@@ -78,6 +78,28 @@ AS 'MODULE_PATHNAME', 'identify_strangers' LANGUAGE C VOLATILE STRICT PARALLEL U
 COMMENT ON FUNCTION lifecycle.identify_strangers(text) IS
 'gives the events without contact that are there to the contacts of their anonymous ids, makes these as the setting anonymous says, and returns the number of ids; the caller has called lifecycle.lock_model; raises 42501 unless the caller owns the model';
 
+CREATE FUNCTION lifecycle.survivor_query(m lifecycle.model) RETURNS text
+LANGUAGE sql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format($sql$
+		WITH RECURSIVE link (from_contact, into_contact) AS (
+			SELECT DISTINCT g.from_contact, g.from_contact FROM %1$I.contact_merge g WHERE g.undone_at IS NULL
+			UNION
+			SELECT l.from_contact, g.into_contact
+			FROM link l
+			CROSS JOIN LATERAL (SELECT g.into_contact FROM %1$I.contact_merge g
+								WHERE g.from_contact = l.into_contact AND g.undone_at IS NULL ORDER BY g.id DESC LIMIT 1) g
+			WHERE NOT EXISTS (SELECT FROM %2$s c WHERE c.%3$I = l.into_contact)
+		)
+		SELECT l.from_contact, l.into_contact
+		FROM link l
+		WHERE l.into_contact <> l.from_contact AND EXISTS (SELECT FROM %2$s c WHERE c.%3$I = l.into_contact) $sql$,
+		m.name, m.contacts, lifecycle.mapped_column(m.name, 'contacts', 'key'))
+$$;
+COMMENT ON FUNCTION lifecycle.survivor_query(lifecycle.model) IS
+'a query for all contacts that were merged and are not there, and to whom their events belong now: whom they were merged into last, or whom that one was, to the first who is there';
+
 CREATE FUNCTION lifecycle.verify_identity(m lifecycle.model)
 RETURNS TABLE (what text, key text, name text, stored text, computed text)
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE
@@ -104,11 +126,8 @@ BEGIN
 	IF contact_column IS NOT NULL THEN
 		RETURN QUERY EXECUTE format($sql$
 			SELECT 'event of merged contact', g.from_contact::text, NULL::text, g.from_contact::text, g.into_contact::text
-			FROM %1$I.contact_merge g JOIN %2$s e ON e.%3$I = g.from_contact
-			WHERE g.undone_at IS NULL
-			  AND NOT EXISTS (SELECT FROM %4$s c WHERE c.%5$I = g.from_contact)
-			  AND EXISTS (SELECT FROM %4$s c WHERE c.%5$I = g.into_contact) $sql$,
-			m.name, m.events, contact_column, m.contacts, key_column);
+			FROM (%1$s) g JOIN %2$s e ON e.%3$I = g.from_contact $sql$,
+			lifecycle.survivor_query(m), m.events, contact_column);
 	END IF;
 END
 $$;

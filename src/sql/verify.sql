@@ -217,11 +217,8 @@ BEGIN
 	END IF;
 	IF event_contact IS NOT NULL THEN
 		EXECUTE format($sql$
-			UPDATE %1$s e SET %2$I = g.into_contact FROM %3$I.contact_merge g
-			WHERE e.%2$I = g.from_contact AND g.undone_at IS NULL
-			  AND NOT EXISTS (SELECT FROM %4$s c WHERE c.%5$I = g.from_contact)
-			  AND EXISTS (SELECT FROM %4$s c WHERE c.%5$I = g.into_contact) $sql$,
-			m.events, event_contact, m.name, m.contacts, contact_key);
+			UPDATE %1$s e SET %2$I = g.into_contact FROM (%3$s) g WHERE e.%2$I = g.from_contact $sql$,
+			m.events, event_contact, lifecycle.survivor_query(m));
 	END IF;
 	FOR d IN SELECT v.key, v.computed FROM lifecycle.verify_deals(m) v WHERE v.what = 'open deal' LOOP
 		BEGIN
