@@ -1,8 +1,9 @@
 /*
  * The tables for the figures about inserting: the same contacts, events and
  * segments for each variant; bare has no trigger either, and is what the model
- * with windows is compared with; foreign has nothing but a foreign key to the
- * contacts.  Variables: contacts, segments, rows, rounds, share.
+ * with windows is compared with; nothing has a trigger that does nothing, and
+ * foreign has nothing but a foreign key to the contacts.  Variables: contacts,
+ * segments, rows, rounds, share.
  */
 CREATE TABLE bench.rule AS
 SELECT s AS segment, 'Event ' || ((s - 1) % 40 + 1) AS name, (s - 1) / 40 + 1 AS threshold
@@ -43,14 +44,16 @@ SELECT 'unnamed', round, contact_id, replace(name, 'Event', 'Other') FROM bench.
 CREATE INDEX ON bench.batch (figure, round);
 VACUUM ANALYZE bench.batch;
 
-SELECT bench.create_tables('bench_' || variant, :contacts) FROM unnest(ARRAY['none', 'bare', 'foreign', 'row', 'statement']) variant;
+SELECT bench.create_tables('bench_' || variant, :contacts) FROM unnest(ARRAY['none', 'bare', 'nothing', 'foreign', 'row', 'statement']) variant;
 SELECT bench.create_tables('bench_' || variant, 0) FROM unnest(ARRAY['counted', 'windowed']) variant;
 
 INSERT INTO bench_none.events (contact_id, name, occurred_at) SELECT * FROM bench.seed;
 INSERT INTO bench_bare.events (contact_id, name, occurred_at) SELECT * FROM bench.seed;
+INSERT INTO bench_nothing.events (contact_id, name, occurred_at) SELECT * FROM bench.seed;
 INSERT INTO bench_foreign.events (contact_id, name, occurred_at) SELECT * FROM bench.seed;
 INSERT INTO bench_row.events (contact_id, name, occurred_at) SELECT * FROM bench.seed;
 INSERT INTO bench_statement.events (contact_id, name, occurred_at) SELECT * FROM bench.seed;
+SELECT bench.create_nothing_trigger('bench_nothing');
 ALTER TABLE bench_foreign.events ADD FOREIGN KEY (contact_id) REFERENCES bench_foreign.contacts;
 SELECT bench.create_peer('bench_none');
 SELECT bench.create_peer('bench_row');

@@ -225,6 +225,22 @@ BEGIN
 END
 $$;
 
+-- The least that a trigger with a transition table can cost: a function in C that
+-- returns null.  This one does, as false is what it returns on a primary.
+CREATE FUNCTION bench.nothing() RETURNS trigger
+LANGUAGE internal
+AS 'pg_is_in_recovery';
+
+CREATE FUNCTION bench.create_nothing_trigger(schema_name text) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+	EXECUTE format('CREATE TRIGGER nothing AFTER INSERT ON %I.events
+		REFERENCING NEW TABLE AS new_rows
+		FOR EACH STATEMENT EXECUTE FUNCTION bench.nothing()', schema_name);
+END
+$$;
+
 -- The nightly rebuild: one INSERT ... SELECT per segment.
 CREATE PROCEDURE bench.rebuild(schema_name text)
 LANGUAGE plpgsql
