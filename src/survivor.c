@@ -3,26 +3,33 @@
  * survivor.c
  *	  Whose the events of merged contacts are.
  *
- * The events of a contact that was merged (table contact_merge) are those of whom it
- * was merged into last; if that one was merged too, of whom that was merged into,
- * and so on to the first who is there.  If nobody is, they stay with their
- * key.  A key that has a contact again, because somebody inserted it, is
- * nobody else's.
+ * The events of a contact that was merged (table contact_merge) are those of
+ * whom it was merged into last; if that one was merged too, of whom that was
+ * merged into, and so on to the first who is there.  If nobody is, they stay
+ * with their key.  A key that has a contact again, because somebody inserted
+ * it, is nobody else's.
  *
  * Events that arrive are given to the survivor by identity.c, those that are
  * there by merge.c.  What is left is done here: a contact that was inserted
- * again goes, and its events with it to the survivor; or a survivor that was deleted
- * comes back, and finds events that have come for those merged into it.
+ * again goes, and its events with it to the survivor; or a survivor that was
+ * deleted comes back, and finds events that have come for those merged into it.
  *
  * Locks: the stripes of the keys whose events may have to move are taken as a
  * merge takes them, and only then it is looked who is there.  So an event in
  * flight is waited for, one to come waits, and of two that delete and insert
  * contacts on the same chain the second sees what the first has done: the one
- * who comes takes the stripes of all who were merged into it, whether they
- * are there or not.  But the contact's own row was locked before by the DELETE,
- * so an event in flight that has to lock it is a deadlock, which PostgreSQL
- * resolves.  That takes a key that was merged, inserted again and deleted; other
- * contacts are not concerned, nor are models without merges.
+ * who comes takes the stripes of all who were merged into it, whether they are
+ * there or not.  But the contact's own row was locked before by the DELETE, so
+ * an event in flight that has to lock it is a deadlock, which PostgreSQL
+ * resolves.  That takes a key that was merged, inserted again and deleted;
+ * other contacts are not concerned, nor are models without merges.
+ *
+ * READ COMMITTED and REPEATABLE READ do the same, as all statements here run on
+ * the newest snapshot.  COPY, ON CONFLICT, MERGE and partitions come by the same
+ * statement trigger (object.c); an UPDATE of the key is a contact that goes and
+ * one that comes.  Savepoints: what was given is rolled back with the DELETE.
+ * Where triggers do not fire, lifecycle_verify finds such events, and
+ * lifecycle_rebuild gives them.
  *
  *-------------------------------------------------------------------------
  */
