@@ -229,6 +229,56 @@ SELECT * FROM dml_members WHERE segment = 'Three';
 
 DROP VIEW dml_members;
 SELECT lifecycle_drop('dml_crm', cascade => true);
+-- TRUNCATE of a partition takes the contacts of that partition, and no others.  1 was
+-- merged into 101 and inserted again: its events are 101's now.
+CREATE SCHEMA dml_shop;
+CREATE TABLE dml_shop.company (id bigint PRIMARY KEY, stage text) PARTITION BY RANGE (id);
+CREATE TABLE dml_shop.company_1 PARTITION OF dml_shop.company FOR VALUES FROM (0) TO (100);
+CREATE TABLE dml_shop.company_2 PARTITION OF dml_shop.company FOR VALUES FROM (100) TO (200);
+CREATE TABLE dml_shop.person (id bigint PRIMARY KEY, stage text, company_id bigint) PARTITION BY RANGE (id);
+CREATE TABLE dml_shop.person_1 PARTITION OF dml_shop.person FOR VALUES FROM (0) TO (100);
+CREATE TABLE dml_shop.person_2 PARTITION OF dml_shop.person FOR VALUES FROM (100) TO (200);
+CREATE TABLE dml_shop.log (id bigserial PRIMARY KEY, person_id bigint, name text, ts timestamptz DEFAULT '2024-01-01');
+SELECT count(*) > 0 AS attached FROM lifecycle_attach('dml_shopm', 'dml_shop.person', 'dml_shop.log', 'dml_shop.company',
+	columns => '{"events": {"contact": "person_id"}, "contacts": {"company": "company_id"}}');
+SELECT lifecycle_add_segment('dml_shopm', 'Visitor', $$did('Visit')$$, stage => 'Lead');
+SELECT lifecycle_add_segment('dml_shopm', 'Twice', $$did('Visit', times => 2)$$, stage => 'MQL');
+INSERT INTO dml_shop.company (id) VALUES (1), (101);
+INSERT INTO dml_shop.person (id, company_id) SELECT i, CASE WHEN i < 100 THEN 1 ELSE 101 END FROM unnest('{1, 2, 3, 101, 102}'::int[]) i;
+SELECT lifecycle_merge('dml_shopm', 1, 101) AS merge;
+INSERT INTO dml_shop.person (id, company_id) VALUES (1, 1);
+INSERT INTO dml_shop.log (person_id, name) SELECT id, 'Visit' FROM dml_shop.person;
+SELECT lifecycle_add_task('dml_shopm', 2, 'Call'), lifecycle_add_task('dml_shopm', 102, 'Call');
+CREATE VIEW dml_shop.standing AS
+	SELECT c.id, c.stage, (SELECT string_agg(m.segment, ', ' ORDER BY m.segment) FROM dml_shopm.segment_member m WHERE m.contact = c.id) AS segments,
+		(SELECT count(*) FROM dml_shop.log e WHERE e.person_id = c.id AND e.name = 'Visit') AS visits,
+		(SELECT string_agg(t.status, ', ' ORDER BY t.id) FROM dml_shopm.task t WHERE t.contact = c.id) AS tasks
+	FROM dml_shop.person c ORDER BY c.id;
+SELECT * FROM dml_shop.standing;
+TRUNCATE dml_shop.person_1;
+SELECT * FROM dml_shop.standing;
+SELECT contact, to_stage, cause, reason FROM dml_shopm.stage_history WHERE object = 'contact' AND to_stage IS NULL ORDER BY contact;
+SELECT contact, segment, change FROM dml_shopm.segment_history WHERE change = 'left' ORDER BY contact, segment;
+SELECT contact, status FROM dml_shopm.task ORDER BY id;
+SELECT stage, contacts FROM dml_shopm.funnel WHERE contacts > 0;
+SELECT * FROM lifecycle_verify('dml_shopm');
+TRUNCATE dml_shop.company_1;
+SELECT company, to_stage, reason FROM dml_shopm.stage_history WHERE object = 'company' ORDER BY company, id;
+SELECT * FROM lifecycle_verify('dml_shopm');
+-- where the history of those who are deleted goes with them
+SELECT lifecycle_set('dml_shopm', 'history_of_deleted', 'delete');
+INSERT INTO dml_shop.person (id, stage) VALUES (4, 'Lead');
+TRUNCATE dml_shop.person_1, dml_shop.company_1;
+SELECT DISTINCT contact FROM dml_shopm.stage_history WHERE object = 'contact' AND contact IN (4, 101) ORDER BY 1;
+SELECT * FROM lifecycle_verify('dml_shopm');
+TRUNCATE dml_shop.person;
+SELECT * FROM dml_shop.standing;
+SELECT count(*) FROM dml_shopm.contact_state;
+SELECT * FROM lifecycle_verify('dml_shopm');
+DROP VIEW dml_shop.standing;
+SELECT lifecycle_drop('dml_shopm');
+
 SET client_min_messages = warning;
+DROP SCHEMA dml_shop CASCADE;
 DROP ACCESS METHOD dml_heap;
 DROP SCHEMA oracle CASCADE;

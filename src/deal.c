@@ -506,7 +506,7 @@ deals_truncate(PG_FUNCTION_ARGS)
 	SPI_connect();
 	(void) network_deal_atoms(model, &natoms);
 	SPI_finish();
-	refresh_forget(model, DEALS);
+	truncate_forget(model, DEALS);
 	if (natoms > 0)
 		refresh_all(model);
 	return PointerGetDatum(NULL);

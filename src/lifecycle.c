@@ -11,7 +11,8 @@
  *	  explain.c, why.c, clause.c, witness.c, preview.c	questions about a text
  *	  import.c						events that are taken in later
  *	  identify.c, merge.c, unmerge.c, forget.c	one person's becomes another's, or is erased
- *	  identity.c					whose events they are
+ *	  identity.c, survivor.c		whose events they are
+ *	  truncate.c					what TRUNCATE took away
  *	  step.c						contacts that are due, instant by instant
  *	  refresh.c, enter.c			segments of all contacts at once
  *	  scan.c						the values of atoms for all contacts

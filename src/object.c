@@ -713,7 +713,7 @@ contacts_truncate(PG_FUNCTION_ARGS)
 	Model	   *model = model_for_trigger(trigdata->tg_relation, CONTACTS, NULL);
 
 	if (model != NULL)
-		refresh_forget(model, CONTACTS);
+		truncate_forget(model, CONTACTS);
 	return PointerGetDatum(NULL);
 }
 
@@ -750,6 +750,6 @@ companies_truncate(PG_FUNCTION_ARGS)
 	Model	   *model = model_for_trigger(trigdata->tg_relation, COMPANIES, NULL);
 
 	if (model != NULL)
-		refresh_forget(model, COMPANIES);
+		truncate_forget(model, COMPANIES);
 	return PointerGetDatum(NULL);
 }

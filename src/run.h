@@ -343,7 +343,7 @@ extern void record_forget_history(Model *model, TableKind kind, Datum keys);
 
 /* refresh.c: everything anew, set-based */
 extern int64 refresh_all(Model *model);
-extern void refresh_forget(Model *model, TableKind kind);
+extern void truncate_forget(Model *model, TableKind kind);
 
 /* company.c: contacts who follow their company */
 extern void company_gather(Run *run, List *stage_changes);

@@ -345,8 +345,8 @@ task_close(Run *run, List *stage_changes, List *deal_changes)
 }
 
 /*
- * task_forget: rows of a table were deleted, all of them if keys is NULL:
- * open tasks about them are cancelled.  The caller is connected to SPI.
+ * task_forget: rows of a table were deleted, all that are not there any more if
+ * keys is NULL: open tasks about them are cancelled.  The caller is connected to SPI.
  *
  * A task of a deleted company goes on if it is about a contact or deal too.
  */
@@ -359,23 +359,29 @@ task_forget(Model *model, TableKind kind, Datum *keys, int count)
 		kind == COMPANIES ? &model->company_key : &model->deal_key;
 	Oid			types[2] = {TIMESTAMPTZOID, key->array};
 	Datum		values[2];
-	char		nulls[3] = "  ";
+	char	   *gone;
 	UserSpan	span;
 
 	if ((keys != NULL && count == 0) || !has_tasks(model))
 		return;
 	values[0] = TimestampTzGetDatum(run_clock(model));
-	values[1] = keys != NULL ? key_array(key, keys, count) : (Datum) 0;
-	if (keys == NULL)
-		nulls[1] = 'n';
+	if (keys != NULL)
+	{
+		values[1] = key_array(key, keys, count);
+		gone = psprintf("t.%s OPERATOR(pg_catalog.=) ANY ($2)", column);
+	}
+	else
+		gone = psprintf("NOT EXISTS (SELECT FROM %s AS x"
+						" WHERE x.%s OPERATOR(pg_catalog.=) t.%s)",
+						model->table[kind].name,
+						model->table[kind].column[ROLE_KEY].quoted, column);
 	span_write(&span, model->owner);
-	query_once(psprintf("UPDATE %1$s.task SET status = 'cancelled',"
+	query_once(psprintf("UPDATE %1$s.task AS t SET status = 'cancelled',"
 						" closed_at = $1, reason = '%2$s was deleted'"
-						" WHERE status OPERATOR(pg_catalog.=) 'open'"
-						" AND %2$s IS NOT NULL"
-						" AND ($2 IS NULL OR %2$s OPERATOR(pg_catalog.=) ANY ($2))%3$s",
-						model->schema, column, kind != COMPANIES ? "" :
-						" AND contact IS NULL AND deal IS NULL"),
-			   2, types, values, nulls);
+						" WHERE t.status OPERATOR(pg_catalog.=) 'open'"
+						" AND t.%2$s IS NOT NULL AND %3$s%4$s",
+						model->schema, column, gone, kind != COMPANIES ? "" :
+						" AND t.contact IS NULL AND t.deal IS NULL"),
+			   keys != NULL ? 2 : 1, types, values, NULL);
 	span_end(&span);
 }

@@ -110,6 +110,7 @@ DECLARE
 	key_column text := lifecycle.mapped_column(m.name, 'contacts', 'key');
 	contact_column text := lifecycle.mapped_column(m.name, 'events', 'contact');
 	id_column text := lifecycle.mapped_column(m.name, 'events', 'anonymous_id');
+	has_merges boolean;
 BEGIN
 	RETURN QUERY EXECUTE format($sql$
 		SELECT 'anonymous id', i.contact::text, i.anonymous_id, 'one', 'none'
@@ -123,7 +124,9 @@ BEGIN
 			WHERE e.%5$I IS NULL $sql$,
 			m.name, m.events, id_column, lifecycle.column_type_text(m.events, id_column), contact_column);
 	END IF;
-	IF contact_column IS NOT NULL THEN
+	-- without merges, the events need not be read
+	EXECUTE format('SELECT EXISTS (SELECT FROM %I.contact_merge WHERE undone_at IS NULL)', m.name) INTO has_merges;
+	IF contact_column IS NOT NULL AND has_merges THEN
 		RETURN QUERY EXECUTE format($sql$
 			SELECT 'event of merged contact', g.from_contact::text, NULL::text, g.from_contact::text, g.into_contact::text
 			FROM (%1$s) g JOIN %2$s e ON e.%3$I = g.from_contact $sql$,
