@@ -493,7 +493,7 @@ identity_settle(Run *run, Arrivals *arrivals, Transition *rows, bool inserted,
 		return;
 	stripe_arrive(model, arrivals->stripes);
 	AcceptInvalidationMessages();
-	if (model->has_merges || model->stale)
+	if (model_may_have_merges(model))
 	{
 		Datum		contacts = contacts_of(run, rows);
 

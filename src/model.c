@@ -483,6 +483,19 @@ key_array(const KeyType *type, Datum *keys, int count)
 }
 
 /*
+ * model_gone_sql: a condition: the table has no row with the key in this column.
+ */
+char *
+model_gone_sql(const Model *model, TableKind kind, const char *column)
+{
+	const AppTable *table = &model->table[kind];
+
+	return psprintf("NOT EXISTS (SELECT FROM %s AS x"
+					" WHERE x.%s OPERATOR(pg_catalog.=) %s)",
+					table->name, table->column[ROLE_KEY].quoted, column);
+}
+
+/*
  * model_event_contact_sql: the contact of event row e, in the key's type.
  */
 char *

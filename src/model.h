@@ -267,6 +267,17 @@ extern Datum key_copy(const KeyType *type, Datum key);
 extern Datum key_array(const KeyType *type, Datum *keys, int count);
 
 /* The columns of an event row as SQL over alias e, in the engine's types. */
+/*
+ * May contacts have been merged, as far as this session knows?
+ */
+static inline bool
+model_may_have_merges(const Model *model)
+{
+	return model->has_merges || model->stale;
+}
+
+extern char *model_gone_sql(const Model *model, TableKind kind,
+							const char *column);
 extern char *model_event_contact_sql(const Model *model);
 extern char *model_event_name_sql(const Model *model);
 extern char *model_event_time_sql(const Model *model, const char *alias);

@@ -224,7 +224,7 @@ row_is_settled(Model *model, TupleTableSlot *row)
 	else if (!stripe_share(model, &contact, 1))
 		return false;
 	AcceptInvalidationMessages();
-	if (model->has_merges || model->stale)
+	if (model_may_have_merges(model))
 		return false;
 	if (set.natoms == 0)
 	{

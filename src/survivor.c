@@ -35,9 +35,6 @@
  */
 #include "lifecycle.h"
 
-#include "miscadmin.h"
-#include "utils/inval.h"
-
 #include "identity.h"
 #include "survivor.h"
 
@@ -111,7 +108,7 @@ survivor_of(Model *model, Datum contact)
 bool
 survivor_may_matter(const Model *model)
 {
-	return (model->has_merges || model->stale) &&
+	return model_may_have_merges(model) &&
 		OidIsValid(model->table[EVENTS].relid);
 }
 
@@ -183,7 +180,6 @@ survivor_follow(Run *run, Datum gone, Datum came)
 		stripes = bms_add_member(stripes, stripe_of_contact(model, merged[i]));
 	}
 	stripe_settle(model, stripes);
-	AcceptInvalidationMessages();
 	if (survivor_look_up(model, key_array(key, merged, rows)) > 0)
 		identity_give(run, PLAN_STRAY_EVENTS, false);
 }

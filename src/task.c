@@ -345,8 +345,9 @@ task_close(Run *run, List *stage_changes, List *deal_changes)
 }
 
 /*
- * task_forget: rows of a table were deleted, all that are not there any more if
- * keys is NULL: open tasks about them are cancelled.  The caller is connected to SPI.
+ * task_forget: rows of a table were deleted, all that are not there any more
+ * if keys is NULL: open tasks about them are cancelled.  The caller is
+ * connected to SPI.
  *
  * A task of a deleted company goes on if it is about a contact or deal too.
  */
@@ -371,10 +372,7 @@ task_forget(Model *model, TableKind kind, Datum *keys, int count)
 		gone = psprintf("t.%s OPERATOR(pg_catalog.=) ANY ($2)", column);
 	}
 	else
-		gone = psprintf("NOT EXISTS (SELECT FROM %s AS x"
-						" WHERE x.%s OPERATOR(pg_catalog.=) t.%s)",
-						model->table[kind].name,
-						model->table[kind].column[ROLE_KEY].quoted, column);
+		gone = model_gone_sql(model, kind, psprintf("t.%s", column));
 	span_write(&span, model->owner);
 	query_once(psprintf("UPDATE %1$s.task AS t SET status = 'cancelled',"
 						" closed_at = $1, reason = '%2$s was deleted'"

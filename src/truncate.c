@@ -24,19 +24,6 @@
 #include "survivor.h"
 
 /*
- * A condition: the table has no row with the key in this column.
- */
-static char *
-is_gone(const Model *model, TableKind kind, const char *column)
-{
-	const AppTable *table = &model->table[kind];
-
-	return psprintf("NOT EXISTS (SELECT FROM %s AS x"
-					" WHERE x.%s OPERATOR(pg_catalog.=) %s)",
-					table->name, table->column[ROLE_KEY].quoted, column);
-}
-
-/*
  * Stages are counted less, and the histories say that the rows are gone.
  */
 static void
@@ -56,8 +43,8 @@ end_histories(Model *model, TableKind kind)
 									" WHERE h.to_%4$s IS NOT NULL AND %5$s",
 									model->schema, histories[i][0], object,
 									histories[i][1],
-									is_gone(model, kind,
-											psprintf("h.%s", object)));
+									model_gone_sql(model, kind,
+												   psprintf("h.%s", object)));
 
 		if (i == 0)
 			query_once(psprintf("INSERT INTO %1$s.stage_count (object, stage,"
@@ -88,7 +75,7 @@ gone_keys(Model *model, TableKind kind, const char *query, int *count)
 		&model->company_key;
 	uint64		rows = query_once(psprintf("SELECT k.key FROM (%s) AS k (key)"
 										   " WHERE %s", query,
-										   is_gone(model, kind, "k.key")),
+										   model_gone_sql(model, kind, "k.key")),
 								  0, NULL, NULL, NULL);
 	Datum	   *keys = palloc_extended(mul_size(rows + 1, sizeof(Datum)),
 									   MCXT_ALLOC_HUGE);
